@@ -1,0 +1,26 @@
+"""Child registries of MMEngine's, scope ``poa_mm``.
+
+Each names the package that fills it, so a config finds a class without importing anything by hand.
+"""
+
+from mmengine import registry as root
+from mmengine.registry import Registry
+
+
+def _child(name: str, location: str) -> Registry:
+    parent = getattr(root, name)
+    return Registry(parent.name, parent=parent, scope='poa_mm', locations=[location])
+
+
+MODELS = _child('MODELS', 'poa_mm.models')
+DATASETS = _child('DATASETS', 'poa_mm.datasets')
+DATA_SAMPLERS = _child('DATA_SAMPLERS', 'poa_mm.datasets')
+TRANSFORMS = _child('TRANSFORMS', 'poa_mm.datasets')
+FUNCTIONS = _child('FUNCTIONS', 'poa_mm.datasets')
+HOOKS = _child('HOOKS', 'poa_mm.engine')
+LOOPS = _child('LOOPS', 'poa_mm.engine')
+OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'poa_mm.engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'poa_mm.engine')
+PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS', 'poa_mm.engine')
+METRICS = _child('METRICS', 'poa_mm.evaluation')
+VISUALIZERS = _child('VISUALIZERS', 'poa_mm.visualization')
