@@ -1,0 +1,96 @@
+"""How a weight is cut to a sub-network: one rule, used by the layers and by extraction."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from .space import Subnet, SubnetSpace
+
+
+class Cut(NamedTuple):
+    """Which part of one parameter a sub-network owns.
+
+    Every elastic axis is proportional to the network's width, so a width of ``size`` out of ``full`` keeps
+    the leading ``size / full`` of each.
+
+    Args:
+        axes: The elastic axes.
+        groups: Equal groups along axis 0 that are cut one by one (3 for a fused qkv).
+        scaled: Whether the slice is multiplied by ``full / size``, for the inputs that it lacks (POA, eq. 1).
+    """
+
+    axes: tuple[int, ...]
+    groups: int = 1
+    scaled: bool = False
+
+
+def cut(tensor: Tensor, rule: Cut, size: int, full: int) -> Tensor:
+    """The leading ``size / full`` of the elastic axes, unscaled; a view unless there are groups.
+
+    At full size the tensor itself.
+    """
+    if size == full:
+        return tensor
+    grouped = rule.groups > 1
+    if grouped:
+        tensor = tensor.unflatten(0, (rule.groups, -1))
+    for axis in rule.axes:
+        axis += grouped
+        assert tensor.shape[axis] * size % full == 0, (tensor.shape, axis, size, full)
+        tensor = tensor.narrow(axis, 0, tensor.shape[axis] * size // full)
+    return tensor.flatten(0, 1) if grouped else tensor
+
+
+def collect_cuts(module: nn.Module) -> dict[str, Cut]:
+    """The rules of all parameters of a network, by name; those without a rule are never cut.
+
+    A module states the rules of its own parameters in its attribute ``cuts``.
+    """
+    return {
+        f'{prefix}.{name}'.lstrip('.'): rule
+        for prefix, child in module.named_modules()
+        for name, rule in getattr(child, 'cuts', {}).items()
+    }
+
+
+def slice_state_dict(
+    state_dict: Mapping[str, Tensor],
+    cuts: Mapping[str, Cut],
+    space: SubnetSpace,
+    subnet: Subnet,
+    block_prefixes: Sequence[str],
+) -> dict[str, Tensor]:
+    """The weights of a sub-network as an ordinary network's: cut, scales folded in, blocks renumbered.
+
+    Args:
+        state_dict: The intact network's weights.
+        cuts: From :func:`collect_cuts`.
+        space: The space of the intact network.
+        subnet: A member of the space.
+        block_prefixes: For every stage, what stands before the block's index (``'layers.'``).
+
+    Returns:
+        New tensors that share no memory with ``state_dict``.
+    """
+    numbers = [{old: new for new, old in enumerate(b)} for b in space.active_blocks(subnet)]
+    full, size = space.intact.width, subnet.width
+    result = {}
+    for name, tensor in state_dict.items():
+        new_name = name
+        for prefix, renumbered in zip(block_prefixes, numbers, strict=True):
+            match = re.match(re.escape(prefix) + r'(\d+)(\..*)', name)
+            if match:
+                index = renumbered.get(int(match[1]))
+                new_name = None if index is None else f'{prefix}{index}{match[2]}'
+        if new_name is None:
+            continue
+        if name in cuts:
+            tensor = cut(tensor, cuts[name], size, full)
+            if cuts[name].scaled:
+                tensor = tensor * (full / size)
+        result[new_name] = tensor.detach().clone().contiguous()
+    return result

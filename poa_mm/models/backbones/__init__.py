@@ -1,0 +1,4 @@
+from .base import ElasticBackbone
+from .vit import ElasticVisionTransformer
+
+__all__ = ['ElasticBackbone', 'ElasticVisionTransformer']

@@ -1,0 +1,82 @@
+"""What POA, extraction and evaluation know of a backbone, and nothing more."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from poa_mm.elastic import Subnet, SubnetSpace, collect_cuts, slice_state_dict
+
+
+class ElasticBackbone(BaseModule):
+    """A network that holds many: the contract of every family.
+
+    Attributes:
+        space: All sub-networks.
+        block_prefixes: For every stage, what stands before a block's index in parameter names.
+        pretrain_only: Parameters that the extracted network has no use for.
+    """
+
+    space: SubnetSpace
+    block_prefixes: tuple[str, ...]
+    pretrain_only: tuple[str, ...] = ('mask_token',)
+
+    @abstractmethod
+    def forward(
+        self, crops: Sequence[Tensor], masks: Tensor | None = None, subnet: Subnet | str | None = None
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Features of crops of several sizes in one pass.
+
+        Args:
+            crops: Normalised images, one tensor ``(N_i, 3, H_i, W_i)`` for every size.
+            masks: Masked patches of the first tensor, ``(N_0, P)`` bool; ``None`` for none.
+            subnet: The sub-network to run; ``None`` for the intact one.
+
+        Returns:
+            For every size the image features ``(N_i, D)`` and the patch features ``(N_i, P_i, D)``.
+
+        Raises:
+            ValueError: If the sub-network is not in the space or an image size does not fit.
+        """
+
+    @abstractmethod
+    def feature_dims(self, subnet: Subnet | str | None = None) -> int:
+        """Size ``D`` of the image feature."""
+
+    @abstractmethod
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """The id of a parameter's layer and the number of layers, for layer-wise learning rates.
+
+        Ids run from 0 (input) to ``num_layers - 1`` (what follows the blocks), as in mmpretrain.
+        """
+
+    @abstractmethod
+    def static_config(self, subnet: Subnet | str | None = None) -> dict:
+        """Config of the ordinary network that a sub-network becomes when it is extracted."""
+
+    def image_features(self, images: Tensor, subnet: Subnet | str | None = None) -> Tensor:
+        """Image features ``(N, D)`` of normalised images ``(N, 3, H, W)``."""
+        return self([images], subnet=subnet)[0][0]
+
+    def patch_features(
+        self, images: Tensor, subnet: Subnet | str | None = None, masks: Tensor | None = None
+    ) -> Tensor:
+        """Patch features ``(N, P, D)`` of normalised images ``(N, 3, H, W)``, row by row."""
+        return self([images], masks, subnet)[0][1]
+
+    def extract(self, subnet: Subnet | str | None = None) -> dict[str, Tensor]:
+        """Weights of a sub-network as those of the network that :meth:`static_config` describes.
+
+        It computes what the sub-network computes inside this one, to rounding (POA, sec. 3.3).
+        """
+        weights = {k: v for k, v in self.state_dict().items() if k not in self.pretrain_only}
+        return slice_state_dict(
+            weights, collect_cuts(self), self.space, self.resolve(subnet), self.block_prefixes
+        )
+
+    def resolve(self, subnet: Subnet | str | None) -> Subnet:
+        """The member of the space that an argument means; ``None`` is the intact network."""
+        return self.space.intact if subnet is None else self.space.parse(subnet)

@@ -1,0 +1,274 @@
+"""Elastic Vision Transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from poa_mm.elastic import (
+    Cut,
+    ElasticConv2d,
+    ElasticLayerNorm,
+    ElasticLayerScale,
+    ElasticLinear,
+    Subnet,
+    SubnetSpace,
+)
+from poa_mm.registry import MODELS
+
+from .base import ElasticBackbone
+from .drop_path import add_residual
+
+LN_EPS = 1e-6
+TOKEN_CUT = Cut((-1,))
+
+
+class ElasticAttention(nn.Module):
+    """Multi-head self-attention; a narrower input has fewer heads of the same size.
+
+    Args:
+        embed_dims: Token size of the intact network.
+        head_dim: Size of a head.
+        layer_scale_init_value: Start of the factor on the output; 0 for none.
+        scaled: Whether slices are scaled.
+    """
+
+    def __init__(self, embed_dims: int, head_dim: int, layer_scale_init_value: float, scaled: bool) -> None:
+        super().__init__()
+        self.head_dim = head_dim
+        self.qkv = ElasticLinear(embed_dims, 3 * embed_dims, groups=3, scaled=scaled)
+        self.proj = ElasticLinear(embed_dims, embed_dims, scaled=scaled)
+        self.gamma1 = layer_scale(embed_dims, layer_scale_init_value)
+
+    def forward(self, x: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
+        """``(T, D) -> (T, D)``; ``shapes`` lists the ``(N, L)`` of the crop sizes that make up ``T``."""
+        qkv = self.qkv(x)
+        out = []
+        for part, (n, length) in zip(qkv.split([n * length for n, length in shapes]), shapes):
+            q, k, v = part.view(n, length, 3, -1, self.head_dim).permute(2, 0, 3, 1, 4)
+            attended = F.scaled_dot_product_attention(q, k, v)
+            out.append(attended.transpose(1, 2).reshape(n * length, -1))
+        return self.gamma1(self.proj(torch.cat(out) if len(out) > 1 else out[0]))
+
+
+class ElasticFFN(nn.Module):
+    """Two linear layers with GELU between; the names are those of mmcv's ``FFN``."""
+
+    def __init__(
+        self, embed_dims: int, hidden_dims: int, layer_scale_init_value: float, scaled: bool
+    ) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Sequential(ElasticLinear(embed_dims, hidden_dims, scaled=scaled), nn.GELU()),
+            ElasticLinear(hidden_dims, embed_dims, scaled=scaled),
+        )
+        self.gamma2 = layer_scale(embed_dims, layer_scale_init_value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(T, D) -> (T, D)``."""
+        return self.gamma2(self.layers(x))
+
+
+class ElasticTransformerLayer(nn.Module):
+    """Pre-norm Transformer block on the concatenated tokens of several crop sizes."""
+
+    def __init__(
+        self,
+        embed_dims: int,
+        head_dim: int,
+        layer_scale_init_value: float,
+        drop_path_rate: float,
+        scaled: bool,
+    ) -> None:
+        super().__init__()
+        self.ln1 = ElasticLayerNorm(embed_dims, eps=LN_EPS)
+        self.attn = ElasticAttention(embed_dims, head_dim, layer_scale_init_value, scaled)
+        self.ln2 = ElasticLayerNorm(embed_dims, eps=LN_EPS)
+        self.ffn = ElasticFFN(embed_dims, 4 * embed_dims, layer_scale_init_value, scaled)
+        self.drop_path_rate = drop_path_rate
+
+    def forward(self, x: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
+        """``(T, D) -> (T, D)``; ``shapes`` lists the ``(N, L)`` of the crop sizes that make up ``T``."""
+        rate = self.drop_path_rate if self.training else 0.0
+        x = add_residual(x, shapes, lambda x, shapes: self.attn(self.ln1(x), shapes), rate)
+        return add_residual(x, shapes, lambda x, shapes: self.ffn(self.ln2(x)), rate)
+
+
+@MODELS.register_module()
+class ElasticVisionTransformer(ElasticBackbone):
+    """Vision Transformer that holds all its sub-networks (POA, sec. 3.1).
+
+    Parameters bear the names and shapes of ``mmpretrain.VisionTransformer`` of the intact size, plus
+    ``mask_token``. Crops of several sizes run concatenated through all layers that work per token;
+    attention is computed for each size.
+
+    Args:
+        img_size: Size of a global crop, in pixels; the size that the positions are learned at.
+        patch_size: Size of a patch, in pixels.
+        widths: Smallest and largest token size, and the step between.
+        depths: Smallest and largest number of blocks, and optionally the step (default 1).
+        head_dim: Size of an attention head; the number of heads follows from the width.
+        layer_scale_init_value: Start of LayerScale; 0 for none.
+        drop_path_rate: Share of samples that skip a residual branch, the same in all blocks.
+        scaled: Whether the products with sliced weights are scaled (False: POA, table 16).
+        with_cp: Whether activations are recomputed in the backward pass, block by block.
+        init_cfg: Initialisation config of MMEngine, for example a checkpoint.
+
+    Raises:
+        ValueError: If the patch size does not divide the image size, a width is no multiple of the head
+            size, or a range is empty.
+    """
+
+    names = {'S': (384, 12), 'B': (768, 12), 'L': (1024, 24)}
+    block_prefixes = ('layers.',)
+
+    def __init__(
+        self,
+        img_size: int = 224,
+        patch_size: int = 16,
+        widths: tuple[int, int, int] = (384, 1024, 64),
+        depths: tuple[int, int] | tuple[int, int, int] = (12, 24),
+        head_dim: int = 64,
+        layer_scale_init_value: float = 1e-5,
+        drop_path_rate: float = 0.0,
+        scaled: bool = True,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if img_size % patch_size:
+            raise ValueError(
+                f'img_size {img_size} is no multiple of patch_size {patch_size}; '
+                f'the nearest are {img_size // patch_size * patch_size} and '
+                f'{(img_size // patch_size + 1) * patch_size}'
+            )
+        self.space = SubnetSpace(
+            inclusive_range('widths', widths), [inclusive_range('depths', depths)], names=self.names
+        )
+        for width in self.space.widths:
+            if width % head_dim:
+                raise ValueError(f'width {width} is no multiple of head_dim {head_dim}')
+        self.img_size, self.patch_size, self.head_dim = img_size, patch_size, head_dim
+        self.layer_scale_init_value = layer_scale_init_value
+        self.with_cp = with_cp
+        embed_dims, num_layers = self.space.intact.width, self.space.intact.depth
+        self.grid = img_size // patch_size
+        self.patch_embed = nn.Module()  # mmpretrain's names
+        self.patch_embed.projection = ElasticConv2d(
+            3, embed_dims, patch_size, stride=patch_size, elastic_in=False
+        )
+        self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dims))
+        self.pos_embed = nn.Parameter(torch.empty(1, self.grid**2 + 1, embed_dims))
+        self.mask_token = nn.Parameter(torch.zeros(1, embed_dims))
+        self.cuts = dict.fromkeys(('cls_token', 'pos_embed', 'mask_token'), TOKEN_CUT)
+        self.layers = nn.ModuleList(
+            ElasticTransformerLayer(embed_dims, head_dim, layer_scale_init_value, drop_path_rate, scaled)
+            for _ in range(num_layers)
+        )
+        self.ln1 = ElasticLayerNorm(embed_dims, eps=LN_EPS)
+        self._reset_parameters()
+
+    def _reset_parameters(self) -> None:
+        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        nn.init.normal_(self.cls_token, std=1e-6)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+
+    def forward(
+        self, crops: Sequence[Tensor], masks: Tensor | None = None, subnet: Subnet | str | None = None
+    ) -> list[tuple[Tensor, Tensor]]:
+        """See :meth:`ElasticBackbone.forward`. The image feature is the class token after the norm."""
+        subnet = self.resolve(subnet)
+        tokens = [
+            self._embed(images, masks if i == 0 else None, subnet.width) for i, images in enumerate(crops)
+        ]
+        shapes = [tuple(t.shape[:2]) for t in tokens]
+        x = torch.cat([t.flatten(0, 1) for t in tokens])
+        for i in self.space.active_blocks(subnet)[0]:
+            if self.with_cp and self.training and x.requires_grad:
+                x = checkpoint(self.layers[i], x, shapes, use_reentrant=False)
+            else:
+                x = self.layers[i](x, shapes)
+        parts = self.ln1(x).split([n * length for n, length in shapes])
+        parts = [part.view(*shape, -1) for part, shape in zip(parts, shapes)]
+        return [(part[:, 0], part[:, 1:]) for part in parts]
+
+    def _embed(self, images: Tensor, masks: Tensor | None, width: int) -> Tensor:
+        """Images ``(N, 3, H, W)`` to tokens with positions ``(N, 1 + P, width)``."""
+        height, width_px = images.shape[-2:]
+        if height % self.patch_size or width_px % self.patch_size:
+            raise ValueError(
+                f'image size {height} x {width_px} is no multiple of patch_size {self.patch_size}'
+            )
+        x = self.patch_embed.projection(images, width)
+        grid = x.shape[-2:]
+        x = x.flatten(2).transpose(1, 2)
+        if masks is not None:
+            x = torch.where(masks.unsqueeze(-1), self.mask_token[:, :width].to(x.dtype), x)
+        cls_token = self.cls_token[..., :width].expand(len(x), -1, -1)
+        return torch.cat([cls_token, x], dim=1) + self._positions(grid, width)
+
+    def _positions(self, grid: Sequence[int], width: int) -> Tensor:
+        """Positions ``(1, 1 + P, width)`` for a grid of patches, resized by bicubic interpolation.
+
+        By target size, as mmpretrain does (the authors add 0.1 to it), with the class position kept apart.
+        """
+        positions = self.pos_embed[..., :width]
+        if tuple(grid) == (self.grid, self.grid):
+            return positions
+        patches = positions[:, 1:].reshape(1, self.grid, self.grid, -1).permute(0, 3, 1, 2)
+        patches = F.interpolate(patches.float(), size=tuple(grid), mode='bicubic', align_corners=False)
+        return torch.cat([positions[:, :1], patches.flatten(2).transpose(1, 2)], dim=1)
+
+    def feature_dims(self, subnet: Subnet | str | None = None) -> int:
+        """Size of the image feature: the width."""
+        return self.resolve(subnet).width
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Tokens, positions and patch embedding 0, block ``k`` is ``k + 1``, the final norm the last."""
+        num_layers = len(self.layers) + 2
+        name = param_name.removeprefix(prefix)
+        if not param_name.startswith(prefix) or name.startswith('ln1'):
+            return num_layers - 1, num_layers
+        if name.startswith('layers.'):
+            return int(name.split('.')[1]) + 1, num_layers
+        return 0, num_layers
+
+    def static_config(self, subnet: Subnet | str | None = None) -> dict:
+        """Config of the ``mmpretrain.VisionTransformer`` that a sub-network becomes."""
+        subnet = self.resolve(subnet)
+        return dict(
+            type='mmpretrain.VisionTransformer',
+            arch=dict(
+                embed_dims=subnet.width,
+                num_layers=subnet.depth,
+                num_heads=subnet.width // self.head_dim,
+                feedforward_channels=4 * subnet.width,
+            ),
+            img_size=self.img_size,
+            patch_size=self.patch_size,
+            layer_scale_init_value=self.layer_scale_init_value,
+        )
+
+
+def layer_scale(embed_dims: int, init_value: float) -> nn.Module:
+    """LayerScale, or nothing where its start is 0."""
+    return ElasticLayerScale(embed_dims, init_value) if init_value else nn.Identity()
+
+
+def inclusive_range(name: str, bounds: Sequence[int]) -> range:
+    """``(first, last[, step])`` as a range that includes the last.
+
+    Raises:
+        ValueError: If the steps do not lead from the first to the last.
+    """
+    first, last, step = (*bounds, 1) if len(bounds) == 2 else bounds
+    if not 0 < first <= last or step < 1 or (last - first) % step:
+        raise ValueError(f'{name} must be (first, last, step) with whole steps between, got {tuple(bounds)}')
+    return range(first, last + 1, step)
