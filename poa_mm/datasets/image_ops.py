@@ -1,0 +1,74 @@
+"""Operations on one uint8 RGB image, with every parameter given: no randomness here.
+
+They compute what torchvision's transforms compute on PIL images, to a few grey levels, several times as fast.
+"""
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+GREY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R 601, as PIL
+
+
+def resized_crop(image: np.ndarray, box: tuple[int, int, int, int], size: int) -> np.ndarray:
+    """Crop, then resize to a square, bicubic and antialiased.
+
+    Args:
+        image: (H, W, 3) uint8.
+        box: Top, left, height and width of the crop, in pixels.
+        size: Side of the result, in pixels.
+
+    Returns:
+        (size, size, 3) uint8.
+    """
+    top, left, height, width = box
+    crop = np.ascontiguousarray(image[top : top + height, left : left + width])
+    # PyTorch's uint8 kernel equals PIL's to one level. OpenCV's bicubic has no antialiasing (a mean error of 1 to 3
+    # levels between 1.3x and 2.6x reduction) and its area mode no cubic.
+    crop = torch.from_numpy(crop).permute(2, 0, 1)[None]
+    crop = F.interpolate(crop, size=(size, size), mode='bicubic', antialias=True)
+    return np.ascontiguousarray(crop[0].permute(1, 2, 0).numpy())
+
+
+def adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
+    """Blend with black: ``factor * image``, clipped."""
+    return cv2.transform(image, factor * np.eye(3))
+
+
+def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
+    """Blend with the mean grey level of the image."""
+    mean = cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0]
+    offset = np.full((3, 1), (1 - factor) * mean)
+    return cv2.transform(image, np.hstack([factor * np.eye(3), offset]))
+
+
+def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
+    """Blend with the grey version of the image."""
+    grey = np.tile(GREY_WEIGHTS, (3, 1))
+    return cv2.transform(image, factor * np.eye(3) + (1 - factor) * grey)
+
+
+def adjust_hue(image: np.ndarray, shift: float) -> np.ndarray:
+    """Turn the hue by ``shift`` turns, from -0.5 to 0.5."""
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
+    hsv[..., 0] += np.uint8(round(shift * 256) % 256)  # wraps around: 256 levels are one turn
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
+
+
+def grayscale(image: np.ndarray) -> np.ndarray:
+    """Grey image with three equal channels."""
+    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+
+
+def gaussian_blur(image: np.ndarray, kernel_size: int, sigma: float) -> np.ndarray:
+    """Gaussian blur, border reflected; ``sigma`` in pixels."""
+    kernel = cv2.getGaussianKernel(kernel_size, sigma)
+    return cv2.sepFilter2D(image, -1, kernel, kernel)  # twice as fast as cv2.GaussianBlur
+
+
+def solarize(image: np.ndarray, threshold: int) -> np.ndarray:
+    """Invert the values of ``threshold`` and above."""
+    levels = np.arange(256)
+    table = np.where(levels < threshold, levels, 255 - levels).astype(np.uint8)
+    return cv2.LUT(image, table)

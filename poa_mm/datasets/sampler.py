@@ -1,0 +1,82 @@
+"""An endless stream of draws that is a pure function of the seed."""
+
+import itertools
+from collections.abc import Iterator, Sized
+from typing import NamedTuple
+
+import numpy as np
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import Sampler
+
+from poa_mm.registry import DATA_SAMPLERS
+
+
+class Draw(NamedTuple):
+    """One sample to load: which image, and what fixes its random views.
+
+    Args:
+        index: Index of the image in the dataset.
+        position: Number of images drawn before it in the whole run, over all processes.
+        seed: Seed of the run. It travels with the draw, so that the views follow the runner's seed.
+    """
+
+    index: int
+    position: int
+    seed: int = 0
+
+
+@DATA_SAMPLERS.register_module()
+class SeededInfiniteSampler(Sampler):
+    """Endless shuffled passes over a dataset, dealt out to the processes one draw at a time.
+
+    Draw ``p`` of the run depends on the seed and on ``p`` alone. Process ``r`` of ``n`` gets draws r, r + n, ...
+
+    Args:
+        dataset: The dataset; only its length is used.
+        seed: Seed of the run. None draws one, the same for all processes; such a run cannot be repeated.
+        shuffle: Shuffle each pass (anew) or keep the order of the dataset.
+
+    Raises:
+        ValueError: If the dataset is empty.
+    """
+
+    def __init__(self, dataset: Sized, seed: int | None = None, shuffle: bool = True) -> None:
+        if len(dataset) == 0:
+            raise ValueError('the dataset has 0 images: at least 1 is needed.')
+        self.rank, self.world_size = get_dist_info()
+        self.size = len(dataset)
+        self.seed = sync_random_seed() if seed is None else seed
+        self.shuffle = shuffle
+        self.skipped = 0
+
+    def __iter__(self) -> Iterator[Draw]:
+        order, order_pass = None, -1
+        first = self.rank + self.skipped * self.world_size
+        for position in itertools.count(first, self.world_size):
+            current_pass, offset = divmod(position, self.size)
+            if current_pass != order_pass:
+                order, order_pass = self._order(current_pass), current_pass
+            yield Draw(int(order[offset]), position, self.seed)
+
+    def _order(self, number: int) -> np.ndarray:
+        """Indices of the dataset in the order of a pass."""
+        if not self.shuffle:
+            return np.arange(self.size)
+        return np.random.default_rng((self.seed, number)).permutation(self.size)
+
+    def skip(self, num_samples: int) -> None:
+        """Start after the first ``num_samples`` draws of this process (MMEngine calls it on resume).
+
+        Raises:
+            ValueError: If it is negative.
+        """
+        if num_samples < 0:
+            raise ValueError(f'cannot skip {num_samples} samples: 0 or more are allowed.')
+        self.skipped = num_samples
+
+    def __len__(self) -> int:
+        """Number of images in the dataset."""
+        return self.size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Nothing to do: the stream has no end."""
