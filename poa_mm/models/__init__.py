@@ -1,1 +1,8 @@
 from .backbones import *  # noqa: F403
+from .data_preprocessor import MultiCropPreprocessor
+from .heads import *  # noqa: F403
+from .losses import *  # noqa: F403
+from .poa import POA
+from .teacher import Teacher
+
+__all__ = ['POA', 'MultiCropPreprocessor', 'Teacher']

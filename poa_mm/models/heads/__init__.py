@@ -1,0 +1,3 @@
+from .prototype_head import MultiPrototypeHead
+
+__all__ = ['MultiPrototypeHead']

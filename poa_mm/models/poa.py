@@ -1,0 +1,351 @@
+"""POA: three branches, one step (POA, sec. 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from mmengine.dist import get_rank
+from mmpretrain.models.selfsup.base import BaseSelfSupervisor
+from torch import Tensor
+
+from poa_mm.elastic import Subnet, SubnetSampler
+from poa_mm.registry import MODELS
+
+from .losses import cross_view_global, cross_view_local, koleo, masked_patch, same_view
+from .teacher import Teacher
+
+LOSS_WEIGHTS = dict(cross_view=1.0, same_view=1.0, patch=1.0, koleo=0.1)
+
+
+class Outputs(NamedTuple):
+    """What a student gives for one batch: lists hold one tensor per head."""
+
+    features: Tensor  # (2B, D), backbone's image features of the global crops
+    global_: list[Tensor]  # (2B, K)
+    local: list[Tensor]  # (vB, K)
+    patch: list[Tensor]  # (M, K), masked patches; empty while the masked-patch loss is off
+
+
+class Targets(NamedTuple):
+    """What a teacher gives for one batch: lists hold one tensor per head."""
+
+    global_: list[Tensor]  # (2B, K)
+    patch: list[Tensor]  # (M, K)
+
+
+@MODELS.register_module()
+class POA(BaseSelfSupervisor):
+    """Pre-training of all sub-networks at once by self-distillation.
+
+    The *teacher* is an average of the student over time and always runs the intact network. The *intact* and the
+    *elastic* student share all parameters; the elastic one runs through the sub-network drawn for the step.
+    Weights of the loss (POA, eq. 12 and 13, as in the authors' program)::
+
+        mean over heads of  w (G_1 + C_1 + P_1) + (1 - w) (G_2 + C_2 + P_2) + (1 - w) S
+        + 0.1 * (K_1 + K_2) / 2
+
+    Variants of POA's table 5: V1 is ``students=('elastic',), teachers=('elastic',)``, V2
+    ``students=('elastic',), teachers=('intact',)``, both with ``intact_weight=0``; V3 is
+    ``teachers=('intact', 'elastic')``. A single-size run is ``students=('intact',), intact_weight=1``.
+
+    Args:
+        backbone: Config of an elastic backbone.
+        head: Config of the prototype heads; ``embed_dims`` defaults to the backbone's.
+        patch_head: Config of separate heads for masked patches; ``None``: they share ``head``.
+        sampler: Arguments of :class:`SubnetSampler`.
+        target: Config of the module that makes targets from teacher logits.
+        students: Which students learn.
+        teachers: Which networks the teacher runs.
+        intact_weight: Weight ``w`` (lambda) of the intact student.
+        student_temp: Student temperature.
+        loss_weights: Factors of the parts. ``cross_view`` is that of the elastic student's terms
+            ``G_2 + C_2 + P_2``, ``same_view`` that of ``S``, ``patch`` that of ``P_1`` and ``P_2``, ``koleo``
+            that of the mean of ``K_1`` and ``K_2``.
+        data_preprocessor: Config of the preprocessor.
+        init_cfg: Initialisation config of MMEngine.
+
+    Raises:
+        ValueError: If branches, weights and ``intact_weight`` do not fit together.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        head: dict,
+        patch_head: dict | None = None,
+        sampler: dict | None = None,
+        target: dict = dict(type='SinkhornKnopp'),
+        students: Sequence[str] = ('intact', 'elastic'),
+        teachers: Sequence[str] = ('intact',),
+        intact_weight: float = 0.8,
+        student_temp: float = 0.1,
+        loss_weights: Mapping[str, float] = LOSS_WEIGHTS,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        check_branches(students, teachers, intact_weight, loss_weights)
+        backbone = MODELS.build(backbone)
+        head, patch_head = (
+            MODELS.build({'embed_dims': backbone.feature_dims(), **cfg}) if cfg else None
+            for cfg in (head, patch_head)
+        )
+        super().__init__(
+            backbone=backbone,
+            head=head,
+            data_preprocessor=MODELS.build(data_preprocessor or dict(type='MultiCropPreprocessor')),
+            init_cfg=init_cfg,
+        )
+        self.patch_head = patch_head
+        self.teacher = Teacher(backbone, head, patch_head)
+        self.target = MODELS.build(target)
+        self.students, self.teachers = tuple(students), tuple(teachers)
+        self.sampler = (
+            SubnetSampler(backbone.space, **(sampler or {})) if 'elastic' in (*students, *teachers) else None
+        )
+        self.intact_weight, self.student_temp = intact_weight, student_temp
+        self.loss_weights = {**LOSS_WEIGHTS, **loss_weights}
+        # The time, told by PretrainScheduleHook before every iteration.
+        self.step = 0
+        self.teacher_temp = 0.04
+        self.patch_loss = True
+
+    def init_weights(self) -> None:
+        """Initialises the student; the teacher starts as its copy."""
+        super().init_weights()
+        self.teacher.load_state_dict(
+            {
+                f'{part}.{name}': value
+                for part in ('backbone', 'head', 'patch_head')
+                if getattr(self, part) is not None
+                for name, value in getattr(self, part).state_dict().items()
+            }
+        )
+
+    def loss(self, inputs: dict[str, Tensor], data_samples: None = None) -> dict[str, Tensor]:
+        """Losses of a batch from ``multi_crop_collate``, with the sub-network drawn for this step and process.
+
+        Returns:
+            ``loss``, and for the log the mean over heads of every component.
+        """
+        subnet = self.sampler(self.step, get_rank()) if self.sampler else None
+        losses = self.compute_losses(
+            **inputs, subnet=subnet, teacher_temp=self.teacher_temp, patch_loss=self.patch_loss
+        )
+        summary = {'loss': losses['loss']}
+        num_heads = len(self.head.heads)
+        for name in dict.fromkeys(key.rsplit('/', 1)[0] for key in losses if key != 'loss'):
+            if name in losses:
+                summary[name] = losses[name].detach()
+            else:
+                parts = [losses[f'{name}/{i}'].detach() for i in range(num_heads)]
+                summary[name] = torch.stack(parts).mean()
+        return summary
+
+    def compute_losses(
+        self,
+        global_crops: Tensor,
+        local_crops: Tensor,
+        masks: Tensor | None = None,
+        *,
+        subnet: Subnet | str | None = None,
+        teacher_temp: float,
+        patch_loss: bool = True,
+        mask_indices: Tensor | None = None,
+        mask_weights: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """All components of the loss and their weighted total (POA, eq. 5 to 13).
+
+        Without drop path there is no randomness in it.
+
+        Args:
+            global_crops: Two global crops of every image, ``(2B, 3, H, W)``, crop by crop.
+            local_crops: ``v`` local crops of every image, ``(vB, 3, h, w)``, crop by crop.
+            masks: Masked patches of the global crops, ``(2B, P)`` bool.
+            subnet: The sub-network of the elastic branches; ``None`` is the intact network.
+            teacher_temp: Teacher temperature.
+            patch_loss: Whether the masked-patch loss is on; if not, students see unmasked crops.
+            mask_indices: Where ``masks.flatten()`` is true, ``(M,)``; computed if not given (which makes the
+                host wait for the device).
+            mask_weights: One over the number of masked patches of each one's crop, ``(M,)``; likewise.
+
+        Returns:
+            ``loss``, the total; per head ``i`` ``intact_global/i``, ``intact_local/i``, ``intact_patch/i``,
+            the same of ``elastic`` (and ``distilled`` from an elastic teacher beside the intact one),
+            ``same_view/i``; and ``intact_koleo``, ``elastic_koleo``. All are unweighted.
+
+        Raises:
+            ValueError: If the crops do not make up two global crops of at least two images each.
+        """
+        check_crops(global_crops, local_crops, masks, patch_loss)
+        subnets = {'intact': None, 'elastic': subnet}
+        if not patch_loss:
+            masks = mask_indices = mask_weights = None
+        elif mask_indices is None:
+            mask_indices = masks.flatten().nonzero().squeeze(1)
+        if patch_loss and mask_weights is None:
+            mask_weights = masks.sum(1, keepdim=True).float().reciprocal().expand(masks.shape)
+            mask_weights = mask_weights.flatten()[mask_indices]
+
+        targets = {
+            name: self._teacher_targets(global_crops, mask_indices, subnets[name], teacher_temp)
+            for name in self.teachers
+        }
+        prototypes = self.head.prototypes()
+        outputs = {
+            name: self._student_outputs(
+                [global_crops, local_crops], masks, mask_indices, subnets[name], prototypes
+            )
+            for name in self.students
+        }
+        with torch.autocast(global_crops.device.type, enabled=False):
+            return self._compare(outputs, targets, mask_weights)
+
+    @torch.no_grad()
+    def _teacher_targets(
+        self, global_crops: Tensor, mask_indices: Tensor | None, subnet: Subnet | str | None, temp: float
+    ) -> Targets:
+        """Targets of the teacher run through one network; it sees the global crops unmasked."""
+        ((features, patches),) = self.teacher.backbone([global_crops], subnet=subnet)
+        head, patch_head = self.teacher.head, self.teacher.patch_head
+        images = self.target(head(features), temp, 'image')
+        if mask_indices is None:
+            return Targets(images, [])
+        patches = take_patches(patches, mask_indices)
+        return Targets(images, self.target((patch_head or head)(patches), temp, 'patch'))
+
+    def _student_outputs(
+        self,
+        crops: Sequence[Tensor],
+        masks: Tensor | None,
+        mask_indices: Tensor | None,
+        subnet: Subnet | str | None,
+        prototypes: Sequence[Tensor],
+    ) -> Outputs:
+        """Logits of one student for all crops, in one pass through the backbone and one through the heads."""
+        (features, patches), (local_features, _) = self.backbone(crops, masks, subnet)
+        tokens = [features, local_features]
+        if mask_indices is not None:
+            patches = take_patches(patches, mask_indices)
+            if self.patch_head is None:
+                tokens.append(patches)
+        sizes = [len(t) for t in tokens]
+        logits = [z.split(sizes) for z in self.head(torch.cat(tokens), prototypes)]
+        patch_logits = [z[2] for z in logits] if len(tokens) == 3 else []
+        if mask_indices is not None and self.patch_head is not None:
+            patch_logits = self.patch_head(patches)
+        return Outputs(features, [z[0] for z in logits], [z[1] for z in logits], patch_logits)
+
+    def _compare(
+        self, outputs: dict[str, Outputs], targets: dict[str, Targets], mask_weights: Tensor | None
+    ) -> dict[str, Tensor]:
+        """All components from what the branches gave, and their weighted total."""
+        weight = {'intact': self.intact_weight, 'elastic': 1 - self.intact_weight}
+        weight['distilled'] = weight['elastic']
+        factor = {'intact': 1.0, 'elastic': self.loss_weights['cross_view'], 'distilled': 1.0}
+        components, total = {}, 0.0
+        for name, student, teacher in self._pairs():
+            terms = self._cross_view(outputs[student], targets[teacher], mask_weights)
+            for term, per_head in terms.items():
+                patch_factor = self.loss_weights['patch'] if term == 'patch' else 1.0
+                total = total + weight[name] * factor[name] * patch_factor * torch.stack(per_head).mean()
+                components.update({f'{name}_{term}/{i}': value for i, value in enumerate(per_head)})
+        if len(outputs) == 2:
+            per_head = [
+                same_view(i_g, e_g, self.student_temp) + same_view(i_l, e_l, self.student_temp)
+                for i_g, e_g, i_l, e_l in zip(
+                    outputs['intact'].global_,
+                    outputs['elastic'].global_,
+                    outputs['intact'].local,
+                    outputs['elastic'].local,
+                )
+            ]
+            same = self.loss_weights['same_view'] * torch.stack(per_head).mean()
+            total = total + weight['elastic'] * same
+            components.update({f'same_view/{i}': value for i, value in enumerate(per_head)})
+        for name, student in outputs.items():
+            crops = student.features.float().unflatten(0, (2, -1))
+            components[f'{name}_koleo'] = koleo(crops[0]) + koleo(crops[1])
+            total = total + self.loss_weights['koleo'] * components[f'{name}_koleo'] / len(outputs)
+        components['loss'] = total
+        return components
+
+    def _pairs(self) -> list[tuple[str, str, str]]:
+        """Who learns from whom across views: name of the terms, student, teacher."""
+        pairs = [(student, student, self.teachers[0]) for student in self.students]
+        if len(self.teachers) == 2:
+            pairs.append(('distilled', 'elastic', 'elastic'))
+        return pairs
+
+    def _cross_view(
+        self, student: Outputs, targets: Targets, mask_weights: Tensor | None
+    ) -> dict[str, list[Tensor]]:
+        """``G``, ``C`` and ``P`` of one student, per head (POA, eq. 5 to 7)."""
+        temp, num_crops = self.student_temp, len(student.features)
+        num_images = num_crops // 2
+        num_terms = 2 + 2 * (len(student.local[0]) // num_images)  # n_g + n_l
+        terms = {
+            'global': [
+                cross_view_global(t, s, temp) / num_terms for t, s in zip(targets.global_, student.global_)
+            ],
+            'local': [
+                cross_view_local(t, s, temp) / num_terms for t, s in zip(targets.global_, student.local)
+            ],
+        }
+        if mask_weights is not None:
+            terms['patch'] = [
+                masked_patch(t, s, mask_weights, num_crops, temp)
+                for t, s in zip(targets.patch, student.patch)
+            ]
+        return terms
+
+
+def take_patches(patches: Tensor, indices: Tensor) -> Tensor:
+    """Patch features ``(M, D)`` at flat indices into ``(N, P)``, from ``(N, P, D)``."""
+    return patches[indices // patches.shape[1], indices % patches.shape[1]]
+
+
+def check_branches(
+    students: Sequence[str], teachers: Sequence[str], intact_weight: float, loss_weights: Mapping[str, float]
+) -> None:
+    """Refuses combinations that have no meaning.
+
+    Raises:
+        ValueError: With the value and what is allowed.
+    """
+    allowed_students = [('intact', 'elastic'), ('elastic',), ('intact',)]
+    allowed_teachers = [('intact',), ('elastic',), ('intact', 'elastic')]
+    if tuple(students) not in allowed_students:
+        raise ValueError(f'students must be one of {allowed_students}, got {tuple(students)}')
+    if tuple(teachers) not in allowed_teachers:
+        raise ValueError(f'teachers must be one of {allowed_teachers}, got {tuple(teachers)}')
+    if 'intact' in students and teachers[0] != 'intact':
+        raise ValueError('an intact student needs an intact teacher')
+    if 'elastic' in teachers and 'elastic' not in students:
+        raise ValueError('an elastic teacher needs an elastic student')
+    if not 0 <= intact_weight <= 1:
+        raise ValueError(f'intact_weight must be between 0 and 1, got {intact_weight}')
+    expected = {('elastic',): 0, ('intact',): 1}.get(tuple(students), intact_weight)
+    if intact_weight != expected:
+        raise ValueError(f'with students {tuple(students)} intact_weight must be {expected}')
+    unknown = set(loss_weights) - set(LOSS_WEIGHTS)
+    if unknown:
+        raise ValueError(f'unknown loss weights {sorted(unknown)}; allowed are {sorted(LOSS_WEIGHTS)}')
+
+
+def check_crops(global_crops: Tensor, local_crops: Tensor, masks: Tensor | None, patch_loss: bool) -> None:
+    """Refuses batches whose crops do not belong together.
+
+    Raises:
+        ValueError: With the sizes found.
+    """
+    num_images, odd = divmod(len(global_crops), 2)
+    if odd or num_images < 2:
+        raise ValueError(
+            f'a batch needs two global crops of at least 2 images (KoLeo), got {len(global_crops)} crops'
+        )
+    if len(local_crops) % num_images:
+        raise ValueError(f'{len(local_crops)} local crops do not divide among {num_images} images')
+    if patch_loss and (masks is None or len(masks) != len(global_crops)):
+        raise ValueError('the masked-patch loss needs one mask for every global crop')
