@@ -1,0 +1,29 @@
+default_scope = 'poa_mm'
+
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='AtomicCheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=2),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+)
+log_processor = dict(by_epoch=False, window_size=50)
+log_level = 'INFO'
+
+vis_backends = [dict(type='LocalVisBackend')]
+# For TensorBoard: pip install poa_mm[tensorboard], and add dict(type='TensorboardVisBackend')
+visualizer = dict(type='Visualizer', vis_backends=vis_backends)
+
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),
+)
+# The variants without an intact student leave parameters without a gradient.
+model_wrapper_cfg = dict(
+    type='MMDistributedDataParallel', broadcast_buffers=False, find_unused_parameters=True
+)
+randomness = dict(seed=0)
+
+load_from = None
+resume = False

@@ -1,0 +1,182 @@
+"""From a command line to a config that a runner takes: shared by ``tools/train.py`` and ``tools/test.py``."""
+
+import datetime
+import logging
+import os
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.logging import print_log
+from mmengine.runner import find_latest_checkpoint
+
+TOOLBOXES = {
+    'mmpretrain': 'onedl-mmpretrain',
+    'mmdet': 'onedl-mmdetection',
+    'mmseg': 'onedl-mmsegmentation',
+}
+
+
+class CfgOptions(DictAction):
+    """``KEY=VALUE ...`` on the command line; an argument without ``=`` is a usage error."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        for value in values:
+            if not value.partition('=')[1] or value.startswith('='):
+                parser.error(f'{option_string} takes KEY=VALUE, got {value!r}')
+        super().__call__(parser, namespace, values, option_string)
+
+
+def add_launch_arguments(parser: ArgumentParser) -> None:
+    """Add the options that every command which builds a runner has."""
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints (work_dirs/CONFIG_NAME)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=CfgOptions,
+        default={},
+        metavar='KEY=VALUE',
+        help='change the config, e.g. optim_wrapper.optimizer.lr=1e-3 img_scale="(224,224)"',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
+    # Older launchers pass the local rank as an argument, torchrun in the environment.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def load_config(
+    path: str, options: dict[str, Any], work_dir: str | None, launcher: str, local_rank: int = 0
+) -> Config:
+    """Read a config and apply the command line to it.
+
+    Args:
+        path: The config file.
+        options: Dotted keys and their values, as ``--cfg-options`` gives them.
+        work_dir: Goes before the config's own; without either it is ``work_dirs/<name of the config>``.
+        launcher: ``'none'``, ``'pytorch'`` or ``'slurm'``.
+        local_rank: Of this process, where the environment does not say it.
+
+    Raises:
+        FileNotFoundError: There is no such config.
+        ValueError: An option does not fit the config.
+        ModuleNotFoundError: The config uses a toolbox that is not installed.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'config {path!r} does not exist')
+    cfg = Config.fromfile(path)
+    for key, value in options.items():
+        if not _has_key(cfg, key):
+            print_log(f'--cfg-options adds {key!r}, which {path} does not have', level=logging.WARNING)
+        try:
+            cfg.merge_from_dict({key: value})
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ValueError(f'--cfg-options {key}={value} does not fit {path}: {error}') from error
+    cfg.launcher = launcher
+    cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{Path(path).stem}'
+    os.environ.setdefault('LOCAL_RANK', str(local_rank))
+    check_toolboxes(cfg)
+    return cfg
+
+
+def check_toolboxes(cfg: Config) -> None:
+    """Find out before anything is built whether the toolboxes that a config names are installed.
+
+    Raises:
+        ModuleNotFoundError: One is not; says how to install it.
+    """
+    scopes = {str(name).partition('.')[0] for name in _types(cfg.to_dict()) if '.' in str(name)}
+    for scope in sorted(scopes | {cfg.get('default_scope')} & TOOLBOXES.keys()):
+        if scope in TOOLBOXES and find_spec(scope) is None:
+            raise ModuleNotFoundError(
+                f'{cfg.filename} needs {scope}, which is not installed: '
+                f'pip install {TOOLBOXES[scope]} (or pip install poa_mm[openmmlab] for all of OpenMMLab)'
+            )
+
+
+def enable_amp(cfg: Config) -> None:
+    """Switch mixed precision on: bfloat16 for our wrapper, MMEngine's defaults for its own.
+
+    Raises:
+        ValueError: The config's optimizer wrapper is neither.
+    """
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    kind = getattr(kind, '__name__', kind).rpartition('.')[2]
+    if kind == 'PoaOptimWrapper':
+        cfg.optim_wrapper.amp_dtype = 'bfloat16'
+    elif kind in ('OptimWrapper', 'AmpOptimWrapper'):
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    else:
+        raise ValueError(f'--amp knows PoaOptimWrapper, OptimWrapper and AmpOptimWrapper, not {kind!r}')
+
+
+def set_resume(cfg: Config, checkpoint: str) -> None:
+    """Go on from a checkpoint, or from the newest of the work dir where there is one.
+
+    With nothing to resume, ``load_from`` of the config stays: the run starts as it would have.
+
+    Args:
+        cfg: Changed in place.
+        checkpoint: A file, or ``'auto'``.
+
+    Raises:
+        FileNotFoundError: The file, or the one that the work dir names as its newest, does not exist.
+    """
+    found = find_latest_checkpoint(cfg.work_dir) if checkpoint == 'auto' else checkpoint
+    if found is None:
+        print_log(f'Nothing to resume in {cfg.work_dir}: training starts from the beginning')
+        cfg.resume = False
+        return
+    if not Path(found).is_file():
+        raise FileNotFoundError(f'cannot resume: checkpoint {found!r} does not exist')
+    cfg.resume, cfg.load_from = True, str(found)
+
+
+def prepare_processes(cfg: Config) -> None:
+    """Start the process group over gloo where there is no GPU, which MMEngine's launcher cannot do.
+
+    Raises:
+        ValueError: More processes than GPUs on this machine, or Slurm without GPUs.
+    """
+    if cfg.launcher == 'none':
+        return
+    gpus, local_rank = torch.cuda.device_count(), int(os.environ['LOCAL_RANK'])
+    if torch.cuda.is_available():
+        if cfg.launcher == 'pytorch' and local_rank >= gpus:
+            raise ValueError(f'process {local_rank} of this machine has no GPU: it has only {gpus}')
+        return
+    if cfg.launcher == 'slurm':
+        raise ValueError('--launcher slurm needs GPUs; on CPU nodes start tools/dist_train.sh with srun')
+    dist_cfg = cfg.get('env_cfg', {}).get('dist_cfg', {})
+    limit = {'timeout': datetime.timedelta(seconds=dist_cfg.timeout)} if 'timeout' in dist_cfg else {}
+    torch.distributed.init_process_group('gloo', **limit)
+    if torch.distributed.get_rank() == 0:
+        print_log(f'No GPU: {torch.distributed.get_world_size()} CPU processes over gloo')
+    # DDP takes no device ids for a module on the CPU; MMEngine sets them unless they are there.
+    unused = cfg.get('find_unused_parameters', False)
+    default = dict(broadcast_buffers=False, find_unused_parameters=unused)
+    cfg.model_wrapper_cfg = {**(cfg.get('model_wrapper_cfg') or default), 'device_ids': None}
+
+
+def _has_key(cfg: Any, key: str) -> bool:
+    for part in key.split('.'):
+        if isinstance(cfg, list) and part.isdigit() and int(part) < len(cfg):
+            cfg = cfg[int(part)]
+        elif isinstance(cfg, (dict, Config)) and part in cfg:
+            cfg = cfg[part]
+        else:
+            return False
+    return True
+
+
+def _types(node: Any) -> Iterator[Any]:
+    """All values of keys named ``type``."""
+    children = node.values() if isinstance(node, dict) else node
+    if isinstance(node, dict) and 'type' in node:
+        yield node['type']
+    if isinstance(node, (dict, list, tuple)):
+        for child in children:
+            yield from _types(child)

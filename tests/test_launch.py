@@ -1,0 +1,93 @@
+"""``poa_mm.launch``: what the command line does to a config."""
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from poa_mm.launch import (
+    check_toolboxes,
+    enable_amp,
+    load_config,
+    prepare_processes,
+    set_resume,
+)
+
+
+def write(folder, text):
+    path = folder / 'some_config.py'
+    path.write_text(text)
+    return str(path)
+
+
+def test_options_and_work_dir(tmp_path):
+    path = write(tmp_path, "model = dict(depth=2)\nsteps = [dict(n=1), dict(n=2)]\nwork_dir = 'mine'")
+    cfg = load_config(path, {'model.depth': 3, 'steps.1.n': 5}, None, 'none')
+    assert cfg.model.depth == 3 and cfg.steps[1].n == 5 and cfg.work_dir == 'mine'
+    assert load_config(path, {}, 'given', 'none').work_dir == 'given'
+    assert load_config(path, {'work_dir': None}, None, 'none').work_dir == 'work_dirs/some_config'
+
+
+@pytest.mark.parametrize('option', [{'steps.7.n': 1}, {'model.depth.of': 1}])
+def test_option_that_does_not_fit(tmp_path, option):
+    path = write(tmp_path, 'model = dict(depth=2)\nsteps = [dict(n=1)]')
+    with pytest.raises(ValueError, match=next(iter(option))):
+        load_config(path, option, None, 'none')
+
+
+def test_new_option_is_told(tmp_path, caplog, capsys):
+    cfg = load_config(write(tmp_path, 'train_cfg = dict(max_iters=2)'), {'train_cfg.max_itres': 1}, None, 'none')
+    assert cfg.train_cfg.max_itres == 1
+    assert 'max_itres' in capsys.readouterr().out + caplog.text
+
+
+def test_missing_toolbox_is_named(monkeypatch):
+    monkeypatch.setattr('poa_mm.launch.find_spec', lambda name: None)
+    check_toolboxes(Config(dict(model=dict(type='poa_mm.POA', data=[dict(type='Plain')]))))
+    for cfg in (dict(default_scope='mmseg'), dict(model=dict(neck=[dict(type='mmseg.FPN')]))):
+        with pytest.raises(ModuleNotFoundError, match='pip install onedl-mmsegmentation'):
+            check_toolboxes(Config(cfg))
+
+
+@pytest.mark.parametrize(
+    ('before', 'after'),
+    [
+        (dict(), dict(type='AmpOptimWrapper', loss_scale='dynamic')),
+        (dict(type='OptimWrapper'), dict(type='AmpOptimWrapper', loss_scale='dynamic')),
+        (dict(type='AmpOptimWrapper', loss_scale=2.0), dict(type='AmpOptimWrapper', loss_scale=2.0)),
+        (dict(type='poa_mm.PoaOptimWrapper'), dict(type='poa_mm.PoaOptimWrapper', amp_dtype='bfloat16')),
+    ],
+)
+def test_amp(before, after):
+    cfg = Config(dict(optim_wrapper=before))
+    enable_amp(cfg)
+    assert cfg.optim_wrapper == after
+
+
+def test_amp_of_an_unknown_wrapper():
+    with pytest.raises(ValueError, match='ApexOptimWrapper'):
+        enable_amp(Config(dict(optim_wrapper=dict(type='ApexOptimWrapper'))))
+
+
+def test_resume(tmp_path):
+    start = dict(work_dir=str(tmp_path), load_from='pretrained.pth')
+    cfg = Config(dict(start))
+    set_resume(cfg, 'auto')
+    assert not cfg.resume and cfg.load_from == 'pretrained.pth'
+
+    newest = tmp_path / 'iter_2.pth'
+    (tmp_path / 'last_checkpoint').write_text(str(newest))
+    with pytest.raises(FileNotFoundError, match='iter_2'):
+        set_resume(Config(dict(start)), 'auto')
+    newest.touch()
+    for value in ('auto', str(newest)):
+        cfg = Config(dict(start))
+        set_resume(cfg, value)
+        assert cfg.resume and cfg.load_from == str(newest)
+
+
+def test_more_processes_than_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
+    monkeypatch.setenv('LOCAL_RANK', '2')
+    with pytest.raises(ValueError, match='it has only 2'):
+        prepare_processes(Config(dict(launcher='pytorch')))

@@ -1,0 +1,151 @@
+"""The command lines ``tools/train.py``, ``tools/test.py`` and their launch scripts, on a toy model."""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+
+TOY = """
+import torch
+from mmengine.dataset import BaseDataset
+from mmengine.evaluator import BaseMetric
+from mmengine.model import BaseModel
+from mmengine.registry import DATASETS, METRICS, MODELS
+
+
+@MODELS.register_module()
+class ToyModel(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(2, 1)
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x, mode='tensor'):
+        y = self.linear(x)
+        return dict(loss=y.square().mean()) if mode == 'loss' else list(y)
+
+
+@DATASETS.register_module()
+class ToyDataset(torch.utils.data.Dataset):
+    metainfo = {}
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, i):
+        return dict(x=torch.tensor([float(i), 1.0]))
+
+
+@METRICS.register_module()
+class Count(BaseMetric):
+    def process(self, data_batch, data_samples):
+        self.results.extend(data_samples)
+
+    def compute_metrics(self, results):
+        return dict(samples=len(results))
+"""
+
+CONFIG = """
+custom_imports = dict(imports=['toy'])
+model = dict(type='ToyModel')
+data = dict(
+    batch_size=2, num_workers=0, dataset=dict(type='ToyDataset'),
+    sampler=dict(type='DefaultSampler', shuffle=False), collate_fn=dict(type='default_collate'))
+train_dataloader = test_dataloader = data
+test_evaluator = dict(type='Count')
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=2)
+test_cfg = dict()
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01))
+model_wrapper_cfg = dict(find_unused_parameters=True)
+default_hooks = dict(
+    logger=dict(type='LoggerHook', interval=1),
+    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2))
+log_processor = dict(by_epoch=False)
+"""
+
+
+@pytest.fixture
+def toy(tmp_path):
+    (tmp_path / 'toy.py').write_text(TOY)
+    (tmp_path / 'toy_config.py').write_text(CONFIG)
+    (tmp_path / 'plain.py').write_text('model = dict()')
+    return tmp_path
+
+
+def run(folder, *command):
+    """Run a command in a folder without a GPU and give back its exit status and all it printed."""
+    env = {k: v for k, v in os.environ.items() if k not in ('MASTER_ADDR', 'PORT', 'NNODES')}
+    env |= dict(PYTHON=sys.executable, PYTHONPATH=str(folder), CUDA_VISIBLE_DEVICES='-1', OMP_NUM_THREADS='1')
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=240,
+    )
+    return done.returncode, done.stdout
+
+
+def test_train_resume_and_test(toy):
+    train = [sys.executable, TOOLS / 'train.py', 'toy_config.py']
+    status, text = run(toy, *train, '--resume')
+    assert status == 0, text
+    assert 'Nothing to resume in work_dirs/toy_config' in text
+    assert (toy / 'work_dirs/toy_config/iter_2.pth').is_file()
+
+    status, text = run(toy, *train, '--resume', '--cfg-options', 'train_cfg.max_iters=4')
+    assert status == 0, text
+    assert 'Iter(train) [3/4]' in text and 'Iter(train) [2/4]' not in text
+
+    checkpoint = 'work_dirs/toy_config/iter_4.pth'
+    test = [sys.executable, TOOLS / 'test.py', 'toy_config.py', checkpoint]
+    status, text = run(toy, *test, '--out', 'out/metrics.json')
+    assert status == 0, text
+    assert json.loads((toy / 'out/metrics.json').read_text()) == {'samples': 8}
+
+
+def test_two_cpu_processes(toy):
+    status, text = run(toy, TOOLS / 'dist_train.sh', 'toy_config.py', 2, '--work-dir', 'ddp')
+    assert status == 0, text
+    assert '2 CPU processes over gloo' in text
+    assert 'Distributed training: True' in text
+    assert (toy / 'ddp/iter_2.pth').is_file()
+
+
+@pytest.mark.parametrize(
+    ('script', 'arguments', 'message'),
+    [
+        ('train.py', ['nowhere.py'], "config 'nowhere.py' does not exist"),
+        ('train.py', ['toy_config.py', '--cfg-options', 'lr'], "takes KEY=VALUE, got 'lr'"),
+        ('test.py', ['plain.py', 'no.pth'], "checkpoint 'no.pth' does not exist"),
+    ],
+)
+def test_errors_are_one_line(toy, script, arguments, message, monkeypatch, capsys):
+    monkeypatch.chdir(toy)
+    monkeypatch.setattr(sys, 'argv', [script, *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(TOOLS / script), run_name='__main__')
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_slurm_command(toy):
+    srun = toy / 'srun'
+    srun.write_text('#!/bin/sh\necho "$MASTER_PORT $@"\n')
+    srun.chmod(0o755)
+    path = f'{toy}:{os.environ["PATH"]}'
+    settings = [f'PATH={path}', 'GPUS=16', 'SRUN_ARGS=--time 1:00', 'PORT=1234']
+    status, text = run(toy, 'env', *settings, TOOLS / 'slurm_train.sh', 'gpu', 'my job', 'plain.py', '--amp')
+    assert status == 0, text
+    assert text.startswith('1234 --partition gpu --job-name my job --gres gpu:8 --ntasks 16')
+    assert '--time 1:00' in text
+    assert text.strip().endswith('train.py plain.py --launcher slurm --amp')

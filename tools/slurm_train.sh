@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# tools/train.py as a Slurm job of GPUS processes, one per GPU.
+set -euo pipefail
+
+if [[ $# -lt 3 ]]; then
+  echo "usage: [GPUS=8 GPUS_PER_NODE=8 CPUS_PER_TASK=8 PORT=29500 SRUN_ARGS='--time 3-0'] $0 PARTITION JOB_NAME CONFIG [arguments of train.py]" >&2
+  exit 2
+fi
+if ! command -v srun >/dev/null; then
+  echo "srun is not on this machine: $0 needs Slurm; without it, use tools/dist_train.sh." >&2
+  exit 2
+fi
+partition=$1 job=$2 config=$3
+shift 3
+if [[ ! -f $config ]]; then
+  echo "config '$config' does not exist." >&2
+  exit 2
+fi
+gpus=${GPUS:-8}
+gpus_per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
+cpus_per_task=${CPUS_PER_TASK:-8}
+read -r -a srun_args <<<"${SRUN_ARGS:-}"
+
+export MASTER_PORT=${PORT:-29500}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$cpus_per_task}
+exec srun --partition "$partition" --job-name "$job" --gres "gpu:$gpus_per_node" --ntasks "$gpus" \
+  --ntasks-per-node "$gpus_per_node" --cpus-per-task "$cpus_per_task" --kill-on-bad-exit=1 \
+  ${srun_args[@]+"${srun_args[@]}"} \
+  "${PYTHON:-python}" -u "$(dirname "${BASH_SOURCE[0]}")/train.py" "$config" --launcher slurm "$@"
