@@ -1,0 +1,47 @@
+"""Early word about a batch that does not fit."""
+
+from mmengine.dataset import InfiniteSampler
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from poa_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class BatchSizeCheckHook(Hook):
+    """Compares the dataloader's batch with what the lr was made for and with what KoLeo needs.
+
+    Args:
+        min_batch_size: Fewest images of one process; KoLeo needs a neighbour for each.
+
+    Raises:
+        ValueError: The batch is too small, or is not the ``lr_scaling`` batch size of the optimizer wrapper.
+    """
+
+    def __init__(self, min_batch_size: int = 2) -> None:
+        self.min_batch_size = min_batch_size
+
+    def before_train(self, runner: Runner) -> None:
+        """Check once."""
+        loader = runner.train_dataloader
+        batch_size, drop_last = loader.batch_size, loader.drop_last
+        if batch_size is None:  # MMEngine was given a batch sampler
+            batch_size, drop_last = loader.batch_sampler.batch_size, loader.batch_sampler.drop_last
+
+        expected = getattr(runner.optim_wrapper, 'expected_batch_size', None)
+        if expected is not None and batch_size != expected:
+            raise ValueError(
+                f'The dataloader gives {batch_size} images a batch, but the learning rate was made for '
+                f'{expected}: train_dataloader.batch_size and optim_wrapper.lr_scaling.batch_size must be equal.'
+            )
+        if batch_size < self.min_batch_size:
+            raise ValueError(
+                f'The batch of one process must have at least {self.min_batch_size} images, got {batch_size}.'
+            )
+        if not drop_last and not isinstance(loader.sampler, InfiniteSampler):
+            rest = len(loader.sampler) % batch_size
+            if 0 < rest < self.min_batch_size:
+                raise ValueError(
+                    f'The last batch of an epoch would have {rest} of at least {self.min_batch_size} images: '
+                    'set drop_last=True or use InfiniteSampler.'
+                )

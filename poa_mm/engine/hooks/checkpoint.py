@@ -1,0 +1,100 @@
+"""Checkpoints that survive a crash while they are written."""
+
+import os
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from poa_mm.registry import HOOKS
+
+TEMPORARY = '.incomplete'
+
+
+@register_backend('atomic_local')
+class AtomicLocalBackend(LocalBackend):
+    """Local files that are either the old ones or complete new ones, never in between."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write bytes to a temporary file beside ``filepath``, then rename it."""
+        temporary = f'{filepath}{TEMPORARY}'
+        super().put(obj, temporary)
+        _replace(temporary, filepath)
+
+    def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
+        """Write text to a temporary file beside ``filepath``, then rename it."""
+        temporary = f'{filepath}{TEMPORARY}'
+        super().put_text(obj, temporary, encoding)
+        _replace(temporary, filepath)
+
+
+def _replace(temporary: str, filepath: str | Path) -> None:
+    # Without fsync, a power failure may leave the new name with none of the data.
+    with open(temporary, 'rb+') as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, filepath)
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
+    """``CheckpointHook`` with a complete checkpoint at every moment once the first is written.
+
+    MMEngine's deletes the old file before it writes the new one in place, and writes the pointer
+    ``last_checkpoint`` in place too. Here the order is: new file under a temporary name, rename,
+    pointer (the same way), and only then old files are deleted. What a crash leaves of a temporary
+    file is removed at the next start. Arguments are those of ``CheckpointHook``; local disks only.
+
+    A best checkpoint (``save_best``) is written whole too, but after the previous best is deleted.
+
+    Raises:
+        ValueError: Another storage backend is asked for.
+    """
+
+    def __init__(self, **kwargs) -> None:
+        for key in ('backend_args', 'file_client_args'):
+            if kwargs.pop(key, None) is not None:
+                raise ValueError(f'AtomicCheckpointHook writes to local disks only, it does not take {key}.')
+        if '://' in str(kwargs.get('out_dir')):
+            raise ValueError(f'AtomicCheckpointHook writes to local disks only, got out_dir={kwargs["out_dir"]}.')
+        super().__init__(backend_args=dict(backend='atomic_local'), **kwargs)
+
+    def before_train(self, runner: Runner) -> None:
+        """Prepare the folder and remove what a crash left."""
+        super().before_train(runner)
+        if is_main_process():
+            for path in Path(self.out_dir).glob(f'*.pth{TEMPORARY}'):
+                path.unlink()
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        expired = self._keep(runner, step)
+        filename = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, filename)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            filename,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        if is_main_process():
+            pointer = Path(runner.work_dir) / 'last_checkpoint'
+            self.file_backend.put_text(str(self.last_ckpt), pointer)
+            for old in expired:
+                Path(self.out_dir, self.filename_tmpl.format(old)).unlink(missing_ok=True)
+
+    def _keep(self, runner: Runner, step: int) -> list[int]:
+        """Enter ``step`` into the list of kept checkpoints; returns what falls out of it."""
+        if self.max_keep_ckpts <= 0 or step in self.keep_ckpt_ids:
+            return []
+        expired = []
+        while len(self.keep_ckpt_ids) >= self.max_keep_ckpts:
+            expired.append(self.keep_ckpt_ids.popleft())
+        self.keep_ckpt_ids.append(step)
+        runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        return expired

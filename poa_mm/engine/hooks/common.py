@@ -1,0 +1,16 @@
+"""What several hooks ask the runner."""
+
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+
+def unwrapped(runner: Runner) -> nn.Module:
+    """The model itself, without DistributedDataParallel and the like."""
+    model = runner.model
+    return model.module if is_model_wrapper(model) else model
+
+
+def optimizer_step(runner: Runner) -> int:
+    """Optimizer steps done before the current iteration; MMEngine's iterations are accumulation steps."""
+    return runner.iter // runner.optim_wrapper._accumulative_counts

@@ -1,0 +1,73 @@
+"""The teacher follows the student."""
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import Tensor
+
+from poa_mm.registry import HOOKS
+
+from ..schedules import cosine, full_length
+from .common import optimizer_step, unwrapped
+
+
+@HOOKS.register_module()
+class TeacherEMAHook(Hook):
+    """``teacher = m teacher + (1 - m) student`` after every optimizer step that was applied.
+
+    ``model.teacher`` holds a copy of the student under the same names (``teacher.backbone.x`` for
+    ``backbone.x``, ``teacher.head.y`` for ``head.y``). Parameters are averaged, buffers copied. The
+    momentum ``m`` follows a cosine. Nothing happens after an accumulation step, nor after a step
+    that the optimizer wrapper skipped (decided on the device by its ``finite``).
+
+    Args:
+        start: Momentum at the first step (POA: 0.992).
+        final: Momentum at the end of the cosine (POA: 0.9999).
+        steps: Optimizer steps of the run.
+        run_fraction: Part of the cosine that the run sees.
+
+    Raises:
+        ValueError: A momentum is not in [0, 1], or a length is out of range.
+    """
+
+    # Before hooks that evaluate (NORMAL) or save (VERY_LOW) the teacher.
+    priority = 'HIGH'
+
+    def __init__(self, start: float, final: float, steps: int, run_fraction: float = 1.0) -> None:
+        if not (0 <= start <= 1 and 0 <= final <= 1):
+            raise ValueError(f'Momentum must be from 0 to 1, got start={start} and final={final}.')
+        self.start = start
+        self.final = final
+        self.total = full_length(steps, run_fraction)
+
+    def before_train(self, runner: Runner) -> None:
+        """Pair each tensor of the teacher with the student's of the same name."""
+        model = unwrapped(runner)
+        named = list(model.teacher.named_parameters())
+        self.teacher = [param for _, param in named]
+        self.student = [model.get_parameter(name) for name, _ in named]
+        self.buffers = [(buffer, model.get_buffer(name)) for name, buffer in model.teacher.named_buffers()]
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Update the teacher if the optimizer made a step."""
+        momentum = cosine(optimizer_step(runner), self.start, self.final, self.total)
+        runner.message_hub.update_scalar('train/momentum', momentum)
+        # The wrapper has counted this iteration already, so this asks about the step just made.
+        if runner.optim_wrapper.should_update():
+            self.update(momentum, getattr(runner.optim_wrapper, 'finite', None))
+
+    @torch.no_grad()
+    def update(self, momentum: float, finite: Tensor | None = None) -> None:
+        """One update.
+
+        Args:
+            momentum: Weight of the old teacher.
+            finite: 0-dim float tensor, 0 to leave the teacher as it is and 1 to update; None means 1.
+        """
+        if finite is None:
+            torch._foreach_lerp_(self.teacher, self.student, 1 - momentum)
+        else:
+            weight = (1 - momentum) * finite
+            torch._foreach_lerp_(self.teacher, self.student, [weight] * len(self.teacher))
+        for teacher, student in self.buffers:
+            teacher.copy_(student if finite is None else torch.where(finite > 0, student, teacher))

@@ -1,0 +1,171 @@
+"""Parameter groups: layer-wise lr decay, no weight decay on flat parameters, lr for the total batch."""
+
+import copy
+import math
+
+from mmengine.dist import get_world_size
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIMIZERS
+from torch import nn
+
+from poa_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+
+LR_RULES = {None: lambda ratio: 1.0, 'linear': lambda ratio: ratio, 'sqrt': math.sqrt}
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class LayerDecayOptimWrapperConstructor:
+    """Builds an optimizer wrapper with layer-wise lr decay, for any model that has a ``backbone``.
+
+    ::
+
+        optim_wrapper = dict(
+            type='PoaOptimWrapper',
+            constructor='LayerDecayOptimWrapperConstructor',
+            optimizer=dict(type='AdamW', lr=0.004, weight_decay=0.04, fused=True),
+            lr_scaling=dict(rule='sqrt', batch_size=50, base_batch_size=1024),
+            paramwise_cfg=dict(layer_decay_rate=0.9, patch_embed_lr_mult=0.2),
+        )
+
+    Parameters are gathered into few groups, one for each different setting. A group holds, besides
+    what the optimizer needs, ``name`` (to read), ``part`` ('backbone' or 'heads', the latter for all
+    the rest), ``is_last_layer`` (of a projection head), ``initial_lr`` and
+    ``initial_weight_decay``. Parameters without ``requires_grad`` are left out.
+
+    Args:
+        optim_wrapper_cfg: Config of the wrapper, with ``optimizer`` and optionally ``lr_scaling``:
+            the optimizer's lr is meant for a total batch of ``base_batch_size`` and is changed to the
+            real one by ``rule`` ('sqrt', POA's program; 'linear', POA's text; None, not at all). The
+            real one is ``batch_size`` (of one process, one iteration) times processes times
+            ``accumulative_counts``.
+        paramwise_cfg: Optional, with
+
+            - ``layer_decay_rate`` (float): a backbone parameter's lr is multiplied by
+              ``rate ** (num_layers - 1 - layer_id)``, both from ``backbone.get_layer_depth(name, prefix)``.
+              Defaults to 1, no decay. Other parameters have none.
+            - ``patch_embed_lr_mult`` (float): further factor for names with 'patch_embed'. Defaults to 1.
+            - ``no_decay`` (list[str]): parameters whose name contains one of these have no weight decay (say
+              'pos_embed' in fine-tuning). Biases, norms and LayerScale never have any.
+
+    Raises:
+        ValueError: An unknown option, or a model that does not fit.
+    """
+
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
+        self.wrapper_cfg = copy.deepcopy(dict(optim_wrapper_cfg))
+        if 'lr' not in self.wrapper_cfg.get('optimizer', {}):
+            raise ValueError('optim_wrapper must have an optimizer with lr, as optimizer=dict(type=..., lr=...).')
+        self.optimizer_cfg = dict(self.wrapper_cfg.pop('optimizer'))
+        scaling = _options(
+            self.wrapper_cfg.pop('lr_scaling', None),
+            'lr_scaling',
+            dict(rule=None, batch_size=None, base_batch_size=None),
+        )
+        self.batch_size = scaling['batch_size']
+        self.optimizer_cfg['lr'] *= self._lr_factor(**scaling)
+
+        options = _options(
+            paramwise_cfg,
+            'paramwise_cfg',
+            dict(layer_decay_rate=1.0, patch_embed_lr_mult=1.0, no_decay=()),
+        )
+        self.layer_decay_rate = options['layer_decay_rate']
+        self.patch_embed_lr_mult = options['patch_embed_lr_mult']
+        self.no_decay = options['no_decay']
+        if isinstance(self.no_decay, str):
+            raise ValueError(f'no_decay must be a list of parts of names, got {self.no_decay!r}.')
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Build the optimizer wrapper of ``model`` (or of what it wraps)."""
+        if is_model_wrapper(model):
+            model = model.module
+        groups = self._param_groups(model)
+        optimizer = OPTIMIZERS.build(dict(self.optimizer_cfg, params=groups))
+        cfg = dict(self.wrapper_cfg)
+        cfg.setdefault('type', 'OptimWrapper')
+        wrapper = OPTIM_WRAPPERS.build(cfg, default_args=dict(optimizer=optimizer))
+        # What the lr was made for, to be compared with the dataloader (BatchSizeCheckHook).
+        wrapper.expected_batch_size = self.batch_size
+        return wrapper
+
+    def _lr_factor(self, rule: str | None, batch_size: int | None, base_batch_size: int | None) -> float:
+        if rule not in LR_RULES:
+            raise ValueError(f'lr_scaling rule must be one of {list(LR_RULES)}, got {rule!r}.')
+        if rule is None:
+            return 1.0
+        if not (batch_size and base_batch_size):
+            raise ValueError(
+                f'lr_scaling with rule {rule!r} needs batch_size and base_batch_size above 0, '
+                f'got {batch_size} and {base_batch_size}.'
+            )
+        counts = self.wrapper_cfg.get('accumulative_counts', 1)
+        total = batch_size * get_world_size() * counts
+        factor = LR_RULES[rule](total / base_batch_size)
+        lr = self.optimizer_cfg['lr']
+        print_log(
+            f'Learning rate {lr:g} for a batch of {base_batch_size} becomes {lr * factor:.4g} for {total} = '
+            f'{batch_size} a process x {get_world_size()} processes x {counts} accumulated ({rule} rule).',
+            logger='current',
+        )
+        return factor
+
+    def _param_groups(self, model: nn.Module) -> list[dict]:
+        base_lr = self.optimizer_cfg['lr']
+        base_decay = self.optimizer_cfg.get('weight_decay', 0.0)
+        groups: dict[tuple, dict] = {}
+        for name, param in model.named_parameters():
+            if not param.requires_grad:
+                continue
+            part = 'backbone' if name.startswith('backbone.') else 'heads'
+            lr_mult = self._lr_mult(model, name) if part == 'backbone' else 1.0
+            decays = not (_is_flat(name, param) or any(key in name for key in self.no_decay))
+            is_last_layer = part == 'heads' and '.last_layer.' in name
+
+            lr, weight_decay = base_lr * lr_mult, base_decay if decays else 0.0
+            group_name = f'{part} lr x {lr_mult:.4g}'
+            group_name += ', last layer' if is_last_layer else ''
+            group_name += '' if decays else ', no weight decay'
+            group = groups.setdefault(
+                (part, lr_mult, decays, is_last_layer),
+                dict(
+                    params=[],
+                    name=group_name,
+                    part=part,
+                    is_last_layer=is_last_layer,
+                    lr=lr,
+                    initial_lr=lr,
+                    weight_decay=weight_decay,
+                    initial_weight_decay=weight_decay,
+                ),
+            )
+            group['params'].append(param)
+        if not groups:
+            raise ValueError(f'{type(model).__name__} has no parameter with requires_grad.')
+        return list(groups.values())
+
+    def _lr_mult(self, model: nn.Module, name: str) -> float:
+        mult = self.patch_embed_lr_mult if 'patch_embed' in name else 1.0
+        if self.layer_decay_rate == 1:
+            return mult
+        if not hasattr(model.backbone, 'get_layer_depth'):
+            raise ValueError(
+                f'layer_decay_rate {self.layer_decay_rate} needs a backbone with get_layer_depth, which '
+                f'{type(model.backbone).__name__} has not; use 1 or a backbone of poa_mm or mmpretrain.'
+            )
+        layer_id, num_layers = model.backbone.get_layer_depth(name, prefix='backbone.')
+        return mult * self.layer_decay_rate ** (num_layers - 1 - layer_id)
+
+
+def _is_flat(name: str, param: nn.Parameter) -> bool:
+    """Biases, norms and LayerScale: all one-dimensional parameters but tokens."""
+    return param.ndim <= 1 and not name.endswith('_token')
+
+
+def _options(given: dict | None, what: str, defaults: dict) -> dict:
+    """The defaults, updated by what the config gives."""
+    unknown = set(given or {}) - set(defaults)
+    if unknown:
+        raise ValueError(f'{what} has no option {sorted(unknown)}; it has {sorted(defaults)}.')
+    return {**defaults, **(given or {})}
