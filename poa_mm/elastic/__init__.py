@@ -9,7 +9,7 @@ from .layers import (
 )
 from .sampler import SubnetSampler
 from .slicing import Cut, collect_cuts, cut, slice_state_dict
-from .space import Subnet, SubnetSpace, spaced_blocks
+from .space import Subnet, SubnetSpace, inclusive_range, spaced_blocks
 
 __all__ = [
     'Cut',
@@ -23,6 +23,7 @@ __all__ = [
     'SubnetSpace',
     'collect_cuts',
     'cut',
+    'inclusive_range',
     'slice_state_dict',
     'spaced_blocks',
 ]

@@ -94,9 +94,7 @@ class SubnetSpace:
         """Number of blocks of every stage."""
         if self.depth_stage is None:
             return subnet.depth
-        return tuple(
-            subnet.depth if i == self.depth_stage else stage[-1] for i, stage in enumerate(self.stages)
-        )
+        return tuple(subnet.depth if i == self.depth_stage else stage[-1] for i, stage in enumerate(self.stages))
 
     def active_blocks(self, subnet: Subnet) -> tuple[tuple[int, ...], ...]:
         """For every stage, the indices of the sub-network's blocks among the intact network's."""
@@ -156,3 +154,15 @@ class SubnetSpace:
             'names': ', '.join([*self.named, 'smallest', 'intact']),
         }
         return 'allowed are ' + '; '.join(f'{key} {text}' for key, text in listed.items())
+
+
+def inclusive_range(name: str, bounds: Sequence[int]) -> range:
+    """``(first, last[, step])`` as a range that includes the last.
+
+    Raises:
+        ValueError: If the steps do not lead from the first to the last.
+    """
+    first, last, step = (*bounds, 1) if len(bounds) == 2 else bounds
+    if not 0 < first <= last or step < 1 or (last - first) % step:
+        raise ValueError(f'{name} must be (first, last, step) with whole steps between, got {tuple(bounds)}')
+    return range(first, last + 1, step)

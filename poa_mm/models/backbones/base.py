@@ -6,7 +6,8 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 from mmengine.model import BaseModule
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from poa_mm.elastic import Subnet, SubnetSpace, collect_cuts, slice_state_dict
 
@@ -18,11 +19,13 @@ class ElasticBackbone(BaseModule):
         space: All sub-networks.
         block_prefixes: For every stage, what stands before a block's index in parameter names.
         pretrain_only: Parameters that the extracted network has no use for.
+        with_cp: Whether activations are recomputed in the backward pass, block by block.
     """
 
     space: SubnetSpace
     block_prefixes: tuple[str, ...]
     pretrain_only: tuple[str, ...] = ('mask_token',)
+    with_cp: bool = False
 
     @abstractmethod
     def forward(
@@ -67,15 +70,19 @@ class ElasticBackbone(BaseModule):
         """Patch features ``(N, P, D)`` of normalised images ``(N, 3, H, W)``, row by row."""
         return self([images], masks, subnet)[0][1]
 
+    def run_block(self, block: nn.Module, x: Tensor, *args) -> Tensor:
+        """``block(x, *args)``, its activations kept or recomputed as :attr:`with_cp` says."""
+        if self.with_cp and self.training and x.requires_grad:
+            return checkpoint(block, x, *args, use_reentrant=False)
+        return block(x, *args)
+
     def extract(self, subnet: Subnet | str | None = None) -> dict[str, Tensor]:
         """Weights of a sub-network as those of the network that :meth:`static_config` describes.
 
         It computes what the sub-network computes inside this one, to rounding (POA, sec. 3.3).
         """
         weights = {k: v for k, v in self.state_dict().items() if k not in self.pretrain_only}
-        return slice_state_dict(
-            weights, collect_cuts(self), self.space, self.resolve(subnet), self.block_prefixes
-        )
+        return slice_state_dict(weights, collect_cuts(self), self.space, self.resolve(subnet), self.block_prefixes)
 
     def resolve(self, subnet: Subnet | str | None) -> Subnet:
         """The member of the space that an argument means; ``None`` is the intact network."""

@@ -7,21 +7,21 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from poa_mm.elastic import (
     Cut,
     ElasticConv2d,
     ElasticLayerNorm,
-    ElasticLayerScale,
     ElasticLinear,
     Subnet,
     SubnetSpace,
+    inclusive_range,
 )
 from poa_mm.registry import MODELS
 
 from .base import ElasticBackbone
 from .drop_path import add_residual
+from .ffn import ElasticFFN, layer_scale
 
 LN_EPS = 1e-6
 TOKEN_CUT = Cut((-1,))
@@ -53,24 +53,6 @@ class ElasticAttention(nn.Module):
             attended = F.scaled_dot_product_attention(q, k, v)
             out.append(attended.transpose(1, 2).reshape(n * length, -1))
         return self.gamma1(self.proj(torch.cat(out) if len(out) > 1 else out[0]))
-
-
-class ElasticFFN(nn.Module):
-    """Two linear layers with GELU between; the names are those of mmcv's ``FFN``."""
-
-    def __init__(
-        self, embed_dims: int, hidden_dims: int, layer_scale_init_value: float, scaled: bool
-    ) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Sequential(ElasticLinear(embed_dims, hidden_dims, scaled=scaled), nn.GELU()),
-            ElasticLinear(hidden_dims, embed_dims, scaled=scaled),
-        )
-        self.gamma2 = layer_scale(embed_dims, layer_scale_init_value)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(T, D) -> (T, D)``."""
-        return self.gamma2(self.layers(x))
 
 
 class ElasticTransformerLayer(nn.Module):
@@ -158,9 +140,7 @@ class ElasticVisionTransformer(ElasticBackbone):
         embed_dims, num_layers = self.space.intact.width, self.space.intact.depth
         self.grid = img_size // patch_size
         self.patch_embed = nn.Module()  # mmpretrain's names
-        self.patch_embed.projection = ElasticConv2d(
-            3, embed_dims, patch_size, stride=patch_size, elastic_in=False
-        )
+        self.patch_embed.projection = ElasticConv2d(3, embed_dims, patch_size, stride=patch_size, elastic_in=False)
         self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dims))
         self.pos_embed = nn.Parameter(torch.empty(1, self.grid**2 + 1, embed_dims))
         self.mask_token = nn.Parameter(torch.zeros(1, embed_dims))
@@ -185,16 +165,11 @@ class ElasticVisionTransformer(ElasticBackbone):
     ) -> list[tuple[Tensor, Tensor]]:
         """See :meth:`ElasticBackbone.forward`. The image feature is the class token after the norm."""
         subnet = self.resolve(subnet)
-        tokens = [
-            self._embed(images, masks if i == 0 else None, subnet.width) for i, images in enumerate(crops)
-        ]
+        tokens = [self._embed(images, masks if i == 0 else None, subnet.width) for i, images in enumerate(crops)]
         shapes = [tuple(t.shape[:2]) for t in tokens]
         x = torch.cat([t.flatten(0, 1) for t in tokens])
         for i in self.space.active_blocks(subnet)[0]:
-            if self.with_cp and self.training and x.requires_grad:
-                x = checkpoint(self.layers[i], x, shapes, use_reentrant=False)
-            else:
-                x = self.layers[i](x, shapes)
+            x = self.run_block(self.layers[i], x, shapes)
         parts = self.ln1(x).split([n * length for n, length in shapes])
         parts = [part.view(*shape, -1) for part, shape in zip(parts, shapes)]
         return [(part[:, 0], part[:, 1:]) for part in parts]
@@ -203,9 +178,7 @@ class ElasticVisionTransformer(ElasticBackbone):
         """Images ``(N, 3, H, W)`` to tokens with positions ``(N, 1 + P, width)``."""
         height, width_px = images.shape[-2:]
         if height % self.patch_size or width_px % self.patch_size:
-            raise ValueError(
-                f'image size {height} x {width_px} is no multiple of patch_size {self.patch_size}'
-            )
+            raise ValueError(f'image size {height} x {width_px} is no multiple of patch_size {self.patch_size}')
         x = self.patch_embed.projection(images, width)
         grid = x.shape[-2:]
         x = x.flatten(2).transpose(1, 2)
@@ -255,20 +228,3 @@ class ElasticVisionTransformer(ElasticBackbone):
             patch_size=self.patch_size,
             layer_scale_init_value=self.layer_scale_init_value,
         )
-
-
-def layer_scale(embed_dims: int, init_value: float) -> nn.Module:
-    """LayerScale, or nothing where its start is 0."""
-    return ElasticLayerScale(embed_dims, init_value) if init_value else nn.Identity()
-
-
-def inclusive_range(name: str, bounds: Sequence[int]) -> range:
-    """``(first, last[, step])`` as a range that includes the last.
-
-    Raises:
-        ValueError: If the steps do not lead from the first to the last.
-    """
-    first, last, step = (*bounds, 1) if len(bounds) == 2 else bounds
-    if not 0 < first <= last or step < 1 or (last - first) % step:
-        raise ValueError(f'{name} must be (first, last, step) with whole steps between, got {tuple(bounds)}')
-    return range(first, last + 1, step)
