@@ -1,0 +1,79 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from poa_mm.elastic import SubnetSampler, SubnetSpace
+
+VIT = SubnetSpace(range(384, 1025, 64), [range(12, 25)])
+SWIN = SubnetSpace((96, 112, 128), [(2,), (2,), range(6, 19), (2,)], 2)
+RESNET = SubnetSpace((64, 96, 128), [(3,), range(4, 9), range(6, 37), (3,)], None)
+
+
+@pytest.mark.parametrize(
+    'space, width_strength, depth_strength, size', [(VIT, 3, 3, 572), (SWIN, 2, 2, 88), (RESNET, 1, 2, 698)]
+)
+def test_bag(space, width_strength, depth_strength, size):
+    sampler = SubnetSampler(space, width_strength=width_strength, depth_strength=depth_strength)
+    assert len(sampler.bag) == size
+    assert space.intact not in sampler.bag
+    for subnet, copies in sampler.copies.items():
+        i, n = space.widths.index(subnet.width), len(space.widths)
+        j, m = space.depths.index(subnet.depth), len(space.depths)
+        width_factor = width_strength - (width_strength - 1) * i / (n - 1)
+        depth_factor = depth_strength - (depth_strength - 1) * j / (m - 1)
+        assert abs(copies - width_factor * depth_factor) <= 0.5 + 1e-9
+
+
+def test_one_pass_uses_the_whole_bag():
+    sampler = SubnetSampler(VIT, seed=3)
+    for pass_ in range(2):
+        drawn = Counter(sampler(pass_ * 572 + i) for i in range(572))
+        assert drawn == sampler.copies
+
+
+@pytest.mark.parametrize('mode', ['per_rank', 'shared'])
+def test_frequencies_by_chi_square(mode):
+    """Over ranks and steps that end in mid-bag, draws follow the copies."""
+    sampler = SubnetSampler(VIT, seed=0, mode=mode)
+    # One step per pass, far apart: draws without replacement would be too even for the test.
+    steps = range(0, 572 * 3000, 572)
+    drawn = Counter(sampler(step, rank=step % 7) for step in steps)
+    observed = [drawn[s] for s in sampler.copies]
+    expected = np.array(list(sampler.copies.values())) / 572 * len(steps)
+    assert chisquare(observed, expected).pvalue > 1e-3
+    # The test has power: equal frequencies are refused.
+    assert chisquare(observed, np.full(142, len(steps) / 142)).pvalue < 1e-6
+
+
+def test_pure_function_of_seed_step_rank():
+    first, again = SubnetSampler(VIT, seed=1), SubnetSampler(VIT, seed=1)
+    calls = [(step, rank) for step in (0, 5, 571, 572, 10_000) for rank in (0, 1, 31)]
+    forward = [first(*call) for call in calls]
+    backward = [again(*call) for call in reversed(calls)]
+    assert forward == backward[::-1]
+    assert forward != [SubnetSampler(VIT, seed=2)(*call) for call in calls]
+
+
+def test_modes():
+    per_rank, shared = SubnetSampler(VIT), SubnetSampler(VIT, mode='shared')
+    assert len({shared(7, rank) for rank in range(32)}) == 1
+    assert len({per_rank(7, rank) for rank in range(32)}) > 16
+
+
+def test_strength_one_is_uniform():
+    assert set(SubnetSampler(VIT, width_strength=1, depth_strength=1).copies.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (dict(mode='random'), 'mode must be one of'),
+        (dict(width_strength=0.5), 'width_strength must be at least 1'),
+        (dict(space=SubnetSpace([64], [(2,)])), 'nothing but the intact'),
+    ],
+)
+def test_bad_arguments(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        SubnetSampler(**{'space': VIT, **kwargs})
