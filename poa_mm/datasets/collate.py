@@ -24,7 +24,8 @@ def multi_crop_collate(
 ) -> dict:
     """Stack the crops of B samples and draw masks for the global ones.
 
-    The masks depend on the seed and on the position of the first sample alone.
+    The masks depend on the seed and on the position of the first sample alone. In a config its type is
+    ``poa_mm.multi_crop_collate``: MMEngine looks functions up without the default scope.
 
     Args:
         samples: What :class:`ViewsDataset` gives.

@@ -13,7 +13,7 @@ SPLITS = ('train', 'val')
 
 
 def _coordinates(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates of the pixels, turned by a random angle and shifted at random, in periods of 9 to 18 % of a side."""
+    """Coordinates of the pixels, turned and shifted at random, in periods of 9 to 18 % of a side."""
     angle = rng.uniform(0, 2 * math.pi)
     frequency = 1 / (rng.uniform(0.09, 0.18) * size)
     x = np.arange(size) * frequency
@@ -54,9 +54,9 @@ def _scatter(outline: np.ndarray, hollow: bool = False) -> Callable:
     def draw(size: int, rng: np.random.Generator) -> np.ndarray:
         canvas = np.zeros((size, size), dtype=np.uint8)
         radius = rng.uniform(0.09, 0.15) * size
-        cells = int(size / (2.1 * radius)) + 1  # one copy in each cell of a grid, so that few overlap
+        cells = round(size / (2.4 * radius))  # one copy in each cell of a grid, so that few overlap
         rows, columns = np.divmod(np.arange(cells**2), cells)
-        centers = np.stack([columns, rows], axis=1) + rng.uniform(0.2, 0.8, (cells**2, 2))
+        centers = np.stack([columns, rows], axis=1) + rng.uniform(0.3, 0.7, (cells**2, 2))
         angles = rng.uniform(0, 2 * math.pi, cells**2)
         for center, angle in zip(centers * size / cells, angles):
             turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
@@ -95,8 +95,8 @@ PATTERNS: dict[str, Callable] = dict(
 def draw_image(pattern: str, size: int, rng: np.random.Generator) -> np.ndarray:
     """One image of a pattern.
 
-    Colours, brightness, which of pattern and ground is the lighter, place, size, angle, shading and noise are random
-    and drawn alike for every pattern.
+    Colours, brightness, which of pattern and ground is the lighter, place, size, angle, shading and
+    noise are random and drawn alike for every pattern.
 
     Args:
         pattern: A key of ``PATTERNS``.
@@ -107,7 +107,7 @@ def draw_image(pattern: str, size: int, rng: np.random.Generator) -> np.ndarray:
         (size, size, 3) uint8.
     """
     mask = PATTERNS[pattern](size, rng).astype(np.float32)[..., None]
-    ground = rng.uniform(60, 195, 3)
+    ground = rng.uniform(110, 145, 3)
     step = rng.uniform(35, 80) * rng.choice((-1, 1)) + rng.uniform(-35, 35, 3)
     shading = rng.uniform(-70, 70, (3, 3, 3)).astype(np.float32)
     image = cv2.resize(shading, (size, size), interpolation=cv2.INTER_CUBIC)
@@ -120,14 +120,16 @@ def draw_image(pattern: str, size: int, rng: np.random.Generator) -> np.ndarray:
 class DemoDataset(BaseDataset):
     """Generated images of eight patterns, in turn; image ``i`` is a pure function of (seed, split, i).
 
-    Neither colour nor place tells the class: neighbours by 8 x 8 thumbnails are right hardly more often than chance.
+    Neither colour nor place tells the class: nearest neighbours by 8 x 8 thumbnails are right hardly
+    more often than chance.
 
     Args:
         num_samples: Number of images.
         split: 'train' or 'val': no image is in both.
         image_size: Side in pixels.
         seed: Seed of the image set.
-        pipeline: Transforms of a dict with ``img`` (H, W, 3) uint8, ``img_shape``, ``ori_shape``, ``gt_label``.
+        pipeline: Transforms of a dict with ``img`` (H, W, 3) uint8, ``img_shape``, ``ori_shape`` and
+            ``gt_label``.
 
     Raises:
         ValueError: If the split is unknown or a number not positive.
@@ -147,9 +149,7 @@ class DemoDataset(BaseDataset):
         if split not in SPLITS:
             raise ValueError(f"split '{split}' is unknown: allowed are {list(SPLITS)}.")
         if num_samples < 1 or image_size < 16:
-            raise ValueError(
-                f'num_samples {num_samples} must be at least 1, image_size {image_size} at least 16.'
-            )
+            raise ValueError(f'num_samples {num_samples} must be at least 1, image_size {image_size} at least 16.')
         self.num_samples = num_samples
         self.split = split
         self.image_size = image_size

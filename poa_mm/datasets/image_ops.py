@@ -1,6 +1,7 @@
 """Operations on one uint8 RGB image, with every parameter given: no randomness here.
 
-They compute what torchvision's transforms compute on PIL images, to a few grey levels, several times as fast.
+They compute what torchvision's transforms compute on PIL images, to a few grey levels, several times
+as fast.
 """
 
 import cv2
@@ -24,8 +25,8 @@ def resized_crop(image: np.ndarray, box: tuple[int, int, int, int], size: int) -
     """
     top, left, height, width = box
     crop = np.ascontiguousarray(image[top : top + height, left : left + width])
-    # PyTorch's uint8 kernel equals PIL's to one level. OpenCV's bicubic has no antialiasing (a mean error of 1 to 3
-    # levels between 1.3x and 2.6x reduction) and its area mode no cubic.
+    # PyTorch's uint8 kernel is PIL's. OpenCV's bicubic has no antialiasing (a mean
+    # error of 1 to 3 levels between 1.3x and 2.6x reduction) and its area mode is not cubic.
     crop = torch.from_numpy(crop).permute(2, 0, 1)[None]
     crop = F.interpolate(crop, size=(size, size), mode='bicubic', antialias=True)
     return np.ascontiguousarray(crop[0].permute(1, 2, 0).numpy())

@@ -14,8 +14,9 @@ def block_mask(
 ) -> np.ndarray:
     """A mask made of rectangles.
 
-    Rectangles are added until the count is reached. One adds at most the remaining count and at most half the grid,
-    and gets ten tries to fit; then the mask is left as it is, so it may hold fewer patches than asked for.
+    Rectangles are added until the count is reached. One adds at most the remaining count and at most
+    half the grid, and gets ten tries to fit; then the mask is left as it is, so it may hold fewer
+    patches than asked for.
 
     Args:
         grid: Rows and columns of patches.
@@ -62,8 +63,9 @@ def batch_masks(
 ) -> np.ndarray:
     """Masks of all global crops of a batch.
 
-    A fixed share of the crops is masked. Their ratios are spread evenly: the range is cut into as many steps as crops
-    are masked, with one draw inside each step; then the masks are shuffled over the batch.
+    A fixed share of the crops is masked. Their ratios are spread evenly: the range is cut into as many
+    steps as crops are masked, with one draw inside each step; then the masks are shuffled over the
+    batch.
 
     Args:
         num_crops: Crops in the batch.

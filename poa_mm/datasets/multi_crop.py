@@ -57,9 +57,7 @@ class View:
 
     def __post_init__(self) -> None:
         if self.size < 1 or self.number < 0:
-            raise ValueError(
-                f'size {self.size} of a view must be at least 1, number {self.number} at least 0.'
-            )
+            raise ValueError(f'size {self.size} of a view must be at least 1, number {self.number} at least 0.')
         low, high = self.scale
         if not 0 < low <= high <= 1:
             raise ValueError(f'scale {self.scale} must be two fractions of the area, rising in (0, 1].')
@@ -92,7 +90,7 @@ class View:
 
 
 def random_box(height: int, width: int, view: View, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """Top, left, height and width of a crop of random area and shape, as torchvision's RandomResizedCrop."""
+    """Top, left, height, width of a random crop, drawn as torchvision's RandomResizedCrop does."""
     log_ratio = math.log(view.ratio[0]), math.log(view.ratio[1])
     for _ in range(10):
         area = height * width * rng.uniform(*view.scale)

@@ -29,11 +29,13 @@ class Draw(NamedTuple):
 class SeededInfiniteSampler(Sampler):
     """Endless shuffled passes over a dataset, dealt out to the processes one draw at a time.
 
-    Draw ``p`` of the run depends on the seed and on ``p`` alone. Process ``r`` of ``n`` gets draws r, r + n, ...
+    Draw ``p`` of the run depends on the seed and on ``p`` alone. Process ``r`` of ``n`` gets the draws
+    r, r + n, r + 2n, ...
 
     Args:
         dataset: The dataset; only its length is used.
-        seed: Seed of the run. None draws one, the same for all processes; such a run cannot be repeated.
+        seed: Seed of the run. None draws one, the same for all processes; such a run cannot be
+            repeated.
         shuffle: Shuffle each pass (anew) or keep the order of the dataset.
 
     Raises:

@@ -84,8 +84,7 @@ class ViewsDataset(Dataset):
         image = self.load(draw.index)
         rng = np.random.default_rng((draw.seed, draw.position))
         crops = {
-            kind: [random_view(image, view, rng) for _ in range(view.number)]
-            for kind, view in self.views.items()
+            kind: [random_view(image, view, rng) for _ in range(view.number)] for kind, view in self.views.items()
         }
         return dict(
             global_crops=_pack(crops['global_1'] + crops['global_2'], self.views['global_1'].size),
@@ -102,9 +101,7 @@ class ViewsDataset(Dataset):
             path = self.dataset.get_data_info(index).get('img_path', f'number {index}')
             raise ValueError(f'cannot read image {path}: {error}') from error
         if 'img' not in results:
-            raise ValueError(
-                "the dataset gives no 'img': add dict(type='LoadImageFromFile') to its pipeline."
-            )
+            raise ValueError("the dataset gives no 'img': add dict(type='LoadImageFromFile') to its pipeline.")
         return cv2.cvtColor(results['img'], cv2.COLOR_BGR2RGB)
 
 

@@ -31,15 +31,13 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
     ) -> None:
         super().__init__(non_blocking=non_blocking)
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-            raise ValueError(
-                f'mean {tuple(mean)} and std {tuple(std)} must be three values each, std above 0.'
-            )
+            raise ValueError(f'mean {tuple(mean)} and std {tuple(std)} must be three values each, std above 0.')
         # Not persistent: a checkpoint holds weights, a config holds these.
         self.register_buffer('mean', torch.tensor(mean).float().view(3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std).float().view(3, 1, 1), persistent=False)
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Normalise ``global_crops`` and ``local_crops`` of ``data['inputs']``: (N, 3, S, S) uint8 to float32.
+        """Normalise the crops of ``data['inputs']``, (N, 3, S, S) uint8, to float32.
 
         Args:
             data: What :func:`multi_crop_collate` gives.
