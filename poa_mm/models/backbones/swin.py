@@ -1,0 +1,311 @@
+"""Elastic Swin Transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from poa_mm.elastic import (
+    Cut,
+    ElasticConv2d,
+    ElasticLayerNorm,
+    ElasticLinear,
+    Subnet,
+    SubnetSpace,
+    inclusive_range,
+)
+from poa_mm.registry import MODELS
+
+from .base import ElasticBackbone
+from .drop_path import add_residual
+from .ffn import ElasticFFN
+from .mask_cells import MaskCells
+from .windows import merge_windows, partition_windows, relative_position_index, shift_mask
+
+Sizes = Sequence[tuple[int, int, int]]
+
+
+def split_sizes(x: Tensor, sizes: Sizes) -> list[Tensor]:
+    """Tokens ``(T, D)`` of several crop sizes as maps ``(N, H, W, D)``."""
+    parts = x.split([n * h * w for n, h, w in sizes])
+    return [part.view(*size, -1) for part, size in zip(parts, sizes)]
+
+
+def join_sizes(maps: Sequence[Tensor]) -> Tensor:
+    """The inverse of :func:`split_sizes`; takes ``(N, H, W, D)`` or any other ``(..., D)``."""
+    return torch.cat([m.flatten(0, -2) for m in maps])
+
+
+class ElasticWindowMSA(nn.Module):
+    """Self-attention in windows; a narrower input has fewer heads of the same size.
+
+    Args:
+        embed_dims: Token size of the intact network.
+        head_dim: Size of a head.
+        window_size: Side of a window.
+        scaled: Whether slices are scaled.
+    """
+
+    cuts = {'relative_position_bias_table': Cut((1,))}
+
+    def __init__(self, embed_dims: int, head_dim: int, window_size: int, scaled: bool) -> None:
+        super().__init__()
+        self.head_dim, self.window_size = head_dim, window_size
+        self.relative_position_bias_table = nn.Parameter(
+            torch.empty((2 * window_size - 1) ** 2, embed_dims // head_dim)
+        )
+        self.register_buffer('relative_position_index', relative_position_index(window_size))
+        self.qkv = ElasticLinear(embed_dims, 3 * embed_dims, groups=3, scaled=scaled)
+        self.proj = ElasticLinear(embed_dims, embed_dims, scaled=scaled)
+
+    def forward(self, x: Tensor, sizes: Sizes, shift: int) -> Tensor:
+        """``(T, D) -> (T, D)``.
+
+        Args:
+            x: Tokens of all crop sizes.
+            sizes: The ``(N, H, W)`` of every crop size.
+            shift: By how much the windows are shifted.
+        """
+        windows = [partition_windows(m, self.window_size, shift) for m in split_sizes(x, sizes)]
+        qkv = self.qkv(join_sizes(windows)).split([w.shape[:-1].numel() for w in windows])
+        bias = self._bias(x.shape[-1] // self.head_dim)
+        out = []
+        for part, window, (_, height, width) in zip(qkv, windows, sizes):
+            part = part.view(*window.shape[:-1], 3, -1, self.head_dim).permute(3, 0, 1, 4, 2, 5)
+            attended = self._attend(part, bias, height, width, shift).transpose(2, 3).flatten(3)
+            out.append(merge_windows(attended, height, width, self.window_size, shift))
+        return self.proj(join_sizes(out))
+
+    def _bias(self, num_heads: int) -> Tensor:
+        """Relative position bias ``(num_heads, area, area)``."""
+        table, index = self.relative_position_bias_table[:, :num_heads], self.relative_position_index
+        return table[index.flatten()].view(*index.shape, -1).permute(2, 0, 1)
+
+    def _attend(self, qkv: Tensor, bias: Tensor, height: int, width: int, shift: int) -> Tensor:
+        """``(3, N, windows, heads, area, head_dim) -> (N, windows, heads, area, head_dim)``.
+
+        The mask must broadcast over the first axis, so windows join the images where all have the same mask,
+        and the heads where each has its own.
+        """
+        shape = qkv.shape[1:]
+        if shift:
+            mask = shift_mask(height, width, self.window_size, shift, bias.device, bias.dtype)
+            bias, qkv = (bias + mask).flatten(0, 1), qkv.flatten(2, 3)
+        else:
+            qkv = qkv.flatten(1, 2)
+        return F.scaled_dot_product_attention(*qkv, attn_mask=bias).view(shape)
+
+
+class ElasticSwinBlock(nn.Module):
+    """Pre-norm Transformer block with attention in windows, on the tokens of several crop sizes."""
+
+    def __init__(
+        self, embed_dims: int, head_dim: int, window_size: int, drop_path_rate: float, scaled: bool
+    ) -> None:
+        super().__init__()
+        self.norm1 = ElasticLayerNorm(embed_dims)
+        self.attn = nn.Module()  # mmpretrain's names
+        self.attn.w_msa = ElasticWindowMSA(embed_dims, head_dim, window_size, scaled)
+        self.norm2 = ElasticLayerNorm(embed_dims)
+        self.ffn = ElasticFFN(embed_dims, 4 * embed_dims, 0, scaled)
+        self.drop_path_rate = drop_path_rate
+
+    def forward(self, x: Tensor, sizes: Sizes, shift: int) -> Tensor:
+        """``(T, D) -> (T, D)``; see :class:`ElasticWindowMSA`."""
+
+        def attend(x: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
+            kept = [(n, h, w) for (n, _), (_, h, w) in zip(shapes, sizes)]
+            return self.attn.w_msa(self.norm1(x), kept, shift)
+
+        rate = self.drop_path_rate if self.training else 0.0
+        shapes = [(n, h * w) for n, h, w in sizes]
+        x = add_residual(x, shapes, attend, rate)
+        return add_residual(x, shapes, lambda x, _: self.ffn(self.norm2(x)), rate)
+
+
+class ElasticPatchMerging(nn.Module):
+    """Four neighbours to one token of twice the size; channel by channel, so a slice is a leading slice."""
+
+    def __init__(self, embed_dims: int, scaled: bool) -> None:
+        super().__init__()
+        self.norm = ElasticLayerNorm(4 * embed_dims)
+        self.reduction = ElasticLinear(4 * embed_dims, 2 * embed_dims, bias=False, scaled=scaled)
+
+    def forward(self, x: Tensor, sizes: Sizes) -> tuple[Tensor, Sizes]:
+        """``(T, D) -> (T', 2 D)`` and the new sizes; odd maps are padded with zeros."""
+        merged = []
+        for m in split_sizes(x, sizes):
+            m = F.pad(m, (0, 0, 0, m.shape[2] % 2, 0, m.shape[1] % 2))
+            m = m.unflatten(2, (-1, 2)).unflatten(1, (-1, 2))  # N, H / 2, 2, W / 2, 2, D
+            merged.append(m.permute(0, 1, 3, 5, 2, 4).flatten(3))
+        return self.reduction(self.norm(join_sizes(merged))), [tuple(m.shape[:3]) for m in merged]
+
+
+@MODELS.register_module()
+class ElasticSwinTransformer(ElasticBackbone):
+    """Swin Transformer that holds all its sub-networks (POA, sec. 3.1).
+
+    Parameters bear the names and shapes of ``mmpretrain.SwinTransformer`` of the intact size with all output
+    norms, plus ``mask_token``. Every second block *of a sub-network* has shifted windows, so each is a genuine
+    Swin; the authors tie the shift to the intact network's blocks, which agrees at full depth. Crops of several
+    sizes run concatenated through all layers that work per token; windows are cut for each size.
+
+    Args:
+        img_size: Size of a global crop, in pixels.
+        patch_size: Size of a patch, in pixels.
+        widths: Smallest and largest token size of the first stage, and the step between; it doubles every stage.
+        depths: Smallest and largest number of blocks of the elastic stage, and optionally the step.
+        stage_depths: Blocks of every stage, ``None`` for the elastic one.
+        head_dim: Size of an attention head; the number of heads follows from the width.
+        window_size: Side of a window, in tokens.
+        mask_stride: Side of a mask cell, in pixels.
+        drop_path_rate: Share of samples that skip the last block's residual branches; it rises linearly from 0
+            at the first one.
+        scaled: Whether the products with sliced weights are scaled (False: POA, table 16).
+        with_cp: Whether activations are recomputed in the backward pass, block by block.
+        init_cfg: Initialisation config of MMEngine, for example a checkpoint.
+
+    Raises:
+        ValueError: If not exactly one stage is elastic, a width is no multiple of the head size, the last map or
+            the mask cells do not tile the image, or a range is empty.
+    """
+
+    names = {'T': (96, 6), 'S': (96, 18), 'B': (128, 18)}
+
+    def __init__(
+        self,
+        img_size: int = 224,
+        patch_size: int = 4,
+        widths: tuple[int, int, int] = (96, 128, 16),
+        depths: tuple[int, int] | tuple[int, int, int] = (6, 18),
+        stage_depths: Sequence[int | None] = (2, 2, None, 2),
+        head_dim: int = 16,
+        window_size: int = 7,
+        mask_stride: int = 16,
+        drop_path_rate: float = 0.0,
+        scaled: bool = True,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if list(stage_depths).count(None) != 1:
+            raise ValueError(f'stage_depths must hold one None, for the elastic stage; got {stage_depths}')
+        elastic_depths = inclusive_range('depths', depths)
+        self.space = SubnetSpace(
+            inclusive_range('widths', widths),
+            [elastic_depths if depth is None else [depth] for depth in stage_depths],
+            depth_stage=list(stage_depths).index(None),
+            names=self.names,
+        )
+        for width in self.space.widths:
+            if width % head_dim:
+                raise ValueError(f'width {width} is no multiple of head_dim {head_dim}')
+        last_stride = patch_size * 2 ** (len(stage_depths) - 1)
+        if img_size % last_stride:
+            raise ValueError(f'img_size {img_size} is no multiple of the stride of the last map, {last_stride}')
+        self.img_size, self.patch_size = img_size, patch_size
+        self.head_dim, self.window_size = head_dim, window_size
+        self.cells = MaskCells(patch_size, mask_stride, last_stride)
+        self.with_cp = with_cp
+        embed_dims = self.space.intact.width
+        self.patch_embed = nn.Module()  # mmpretrain's names
+        self.patch_embed.projection = ElasticConv2d(3, embed_dims, patch_size, stride=patch_size, elastic_in=False)
+        self.patch_embed.norm = ElasticLayerNorm(embed_dims)
+        self.mask_token = nn.Parameter(torch.zeros(1, embed_dims))
+        self.cuts = {'mask_token': Cut((-1,))}
+        self.depths = self.space.stage_depths(self.space.intact)
+        rates = iter(torch.linspace(0, drop_path_rate, sum(self.depths)).tolist())
+        self.stages = nn.ModuleList()
+        for i, depth in enumerate(self.depths):
+            stage = nn.Module()
+            stage.blocks = nn.ModuleList(
+                ElasticSwinBlock(embed_dims * 2**i, head_dim, window_size, next(rates), scaled)
+                for _ in range(depth)
+            )
+            if i + 1 < len(self.depths):
+                stage.downsample = ElasticPatchMerging(embed_dims * 2**i, scaled)
+            self.stages.append(stage)
+            self.add_module(f'norm{i}', ElasticLayerNorm(embed_dims * 2**i))
+        self.block_prefixes = tuple(f'stages.{i}.blocks.' for i in range(len(self.depths)))
+        self._reset_parameters()
+
+    def _reset_parameters(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, ElasticWindowMSA):
+                nn.init.trunc_normal_(module.relative_position_bias_table, std=0.02)
+
+    def forward(
+        self, crops: Sequence[Tensor], masks: Tensor | None = None, subnet: Subnet | str | None = None
+    ) -> list[tuple[Tensor, Tensor]]:
+        """See :meth:`ElasticBackbone.forward`.
+
+        The image feature is the mean of the normed tokens of the last stage. These are fewer than the mask cells
+        and repeated for them. Without masks, images of any size do: maps are padded as in every Swin.
+        """
+        subnet = self.resolve(subnet)
+        maps = [self._embed(images, masks if i == 0 else None, subnet.width) for i, images in enumerate(crops)]
+        x, sizes = join_sizes(maps), [tuple(m.shape[:3]) for m in maps]
+        for i, (stage, active) in enumerate(zip(self.stages, self.space.active_blocks(subnet))):
+            if i:
+                x, sizes = self.stages[i - 1].downsample(x, sizes)
+            for position, index in enumerate(active):
+                shift = self.window_size // 2 if position % 2 else 0
+                x = self.run_block(stage.blocks[index], x, sizes, shift)
+        x = getattr(self, f'norm{len(self.stages) - 1}')(x)
+        return [(m.mean((1, 2)), self.cells.spread_features(m)) for m in split_sizes(x, sizes)]
+
+    def _embed(self, images: Tensor, masks: Tensor | None, width: int) -> Tensor:
+        """Images ``(N, 3, H, W)`` to the stem's map ``(N, H', W', width)``."""
+        height, width_px = images.shape[-2:]
+        images = F.pad(images, (0, -width_px % self.patch_size, 0, -height % self.patch_size))
+        x = self.patch_embed.norm(self.patch_embed.projection(images, width).permute(0, 2, 3, 1))
+        if masks is not None:
+            masks = self.cells.spread_masks(masks, *x.shape[1:3]).unsqueeze(-1)
+            x = torch.where(masks, self.mask_token[0, :width].to(x.dtype), x)
+        return x
+
+    def feature_dims(self, subnet: Subnet | str | None = None) -> int:
+        """Size of the image feature: the width of the last stage."""
+        return self.resolve(subnet).width * 2 ** (len(self.stages) - 1)
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Mask token and patch embedding 0, block ``k`` of all stages ``k + 1``, output norms the last.
+
+        A downsampling layer goes with the next stage's first block.
+        """
+        num_layers = sum(self.depths) + 2
+        name = param_name.removeprefix(prefix)
+        if not param_name.startswith(prefix) or name.startswith('norm'):
+            return num_layers - 1, num_layers
+        if not name.startswith('stages.'):
+            return 0, num_layers
+        _, stage, kind, index, *_ = name.split('.')
+        before = sum(self.depths[: int(stage)])
+        block = before + int(index) if kind == 'blocks' else before + self.depths[int(stage)]
+        return block + 1, num_layers
+
+    def static_config(self, subnet: Subnet | str | None = None) -> dict:
+        """Config of the ``mmpretrain.SwinTransformer`` that a sub-network becomes."""
+        subnet = self.resolve(subnet)
+        depths = self.space.stage_depths(subnet)
+        return dict(
+            type='mmpretrain.SwinTransformer',
+            arch=dict(
+                embed_dims=subnet.width,
+                depths=list(depths),
+                num_heads=[subnet.width * 2**i // self.head_dim for i in range(len(depths))],
+            ),
+            img_size=self.img_size,
+            patch_size=self.patch_size,
+            window_size=self.window_size,
+            pad_small_map=True,
+            drop_path_rate=0.0,
+            out_indices=tuple(range(len(depths))),
+        )
