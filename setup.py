@@ -30,8 +30,6 @@ setup(
         'torch>=2.4',
         'torchvision>=0.19',
         'numpy>=1.24',
-        'scipy>=1.9',
-        'scikit-learn>=1.2',
         'matplotlib>=3.6',
         'pillow>=9.1',
         'tqdm',
@@ -39,6 +37,6 @@ setup(
     extras_require={
         'openmmlab': OPENMMLAB,
         'tensorboard': ['tensorboard'],
-        'dev': ['pytest>=7', 'ruff>=0.6'],
+        'dev': ['pytest>=7', 'ruff>=0.6', 'packaging>=22', 'scipy>=1.9'],
     },
 )

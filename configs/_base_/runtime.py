@@ -1,6 +1,7 @@
 default_scope = 'poa_mm'
 
 default_hooks = dict(
+    runtime_info=dict(type='LazyRuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
