@@ -16,9 +16,7 @@ try:
 
     from poa_mm.launch import add_launch_arguments, load_config, prepare_processes
 except ModuleNotFoundError as error:
-    sys.exit(
-        f'{error.name} is not installed: see docs/install.md (make env, or pip install poa_mm[openmmlab])'
-    )
+    sys.exit(f'{error.name} is not installed: see docs/install.md (make env, or pip install poa_mm[openmmlab])')
 
 
 def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:

@@ -19,9 +19,7 @@ try:
         set_resume,
     )
 except ModuleNotFoundError as error:
-    sys.exit(
-        f'{error.name} is not installed: see docs/install.md (make env, or pip install poa_mm[openmmlab])'
-    )
+    sys.exit(f'{error.name} is not installed: see docs/install.md (make env, or pip install poa_mm[openmmlab])')
 
 
 def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:

@@ -21,9 +21,7 @@ env_cfg = dict(
     dist_cfg=dict(backend='nccl'),
 )
 # The variants without an intact student leave parameters without a gradient.
-model_wrapper_cfg = dict(
-    type='MMDistributedDataParallel', broadcast_buffers=False, find_unused_parameters=True
-)
+model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=False, find_unused_parameters=True)
 randomness = dict(seed=0)
 
 load_from = None
