@@ -68,9 +68,10 @@ class LazyRuntimeInfoHook(RuntimeInfoHook):
             if name.startswith('train/'):
                 buffer.max_length = self.history
         if skipped is not None:
-            self._warn(runner, next(values))
+            self._tell_skipped(runner, next(values))
 
-    def _warn(self, runner: Runner, skipped: float) -> None:
+    def _tell_skipped(self, runner: Runner, skipped: float) -> None:
+        runner.message_hub.update_scalar('train/skipped_steps', skipped)
         if skipped > self._skipped:
             runner.logger.warning(
                 f'{skipped - self._skipped:.0f} optimizer steps skipped since the last report '

@@ -1,0 +1,142 @@
+"""A model with the attributes that the engine asks for, and a runner for it."""
+
+import copy
+import itertools
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import Dataset
+
+_names = itertools.count()
+
+
+class TinyBackbone(nn.Module):
+    """Two blocks, a token, a norm; ids 0 (token, patch_embed), 1, 2 (layers), 3 (norm)."""
+
+    def __init__(self):
+        super().__init__()
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, 4))
+        self.mask_token = nn.Parameter(torch.zeros(4))
+        self.patch_embed = nn.Linear(3, 4)
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(2))
+        self.norm = nn.LayerNorm(4)
+
+    def get_layer_depth(self, name, prefix=''):
+        name = name[len(prefix) :]
+        if name.startswith(('cls_token', 'mask_token', 'patch_embed')):
+            return 0, 4
+        return (int(name.split('.')[1]) + 1, 4) if name.startswith('layers') else (3, 4)
+
+    def forward(self, x):
+        x = self.patch_embed(x) + self.cls_token[0] + self.mask_token
+        for layer in self.layers:
+            x = x + layer(x).tanh()
+        return self.norm(x)
+
+
+class TinyHead(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mlp = nn.Linear(4, 4)
+        self.last_layer = nn.Linear(4, 6, bias=False)
+
+    def forward(self, x):
+        return self.last_layer(self.mlp(x))
+
+
+class TinyPOA(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.backbone = TinyBackbone()
+        self.head = nn.ModuleList([TinyHead()])
+        self.teacher = nn.ModuleDict(dict(backbone=self.backbone, head=self.head))
+        self.teacher = copy.deepcopy(self.teacher).requires_grad_(False)
+        self.seen = []
+
+    def forward(self, x, mode='loss'):
+        self.seen.append((getattr(self, 'step', None), getattr(self, 'teacher_temp', None)))
+        with torch.no_grad():
+            target = self.teacher['head'][0](self.teacher['backbone'](x)).softmax(-1)
+        # Rolled, because the gradient towards one's own copy is zero.
+        loss = -(self.head[0](self.backbone(x)).log_softmax(-1) * target.roll(1, -1)).sum(-1)
+        return dict(loss=loss.float().mean())
+
+
+class TinyData(Dataset):
+    """Fixed random rows; the rows ``bad`` are infinite."""
+
+    def __init__(self, size=16, bad=()):
+        self.rows = torch.randn(size, 3, generator=torch.Generator().manual_seed(1))
+        self.rows[list(bad)] = float('inf')
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        return self.rows[index]
+
+
+@pytest.fixture
+def tiny_model():
+    def make(seed=0):
+        torch.manual_seed(seed)
+        return TinyPOA()
+
+    return make
+
+
+@pytest.fixture
+def tiny_data():
+    return TinyData
+
+
+@pytest.fixture
+def make_runner(tmp_path, tiny_model):
+    """A runner on the CPU, quiet and without files but those under tmp_path."""
+
+    def make(steps=4, batch_size=2, accumulative_counts=1, data=None, hooks=(), optim_wrapper=None, **kwargs):
+        wrapper = dict(
+            type='PoaOptimWrapper',
+            constructor='LayerDecayOptimWrapperConstructor',
+            optimizer=dict(type='AdamW', lr=0.01, weight_decay=0.04, fused=True),
+            accumulative_counts=accumulative_counts,
+            clip_grad=dict(max_norm=1.5, separately=True),
+            lr_scaling=dict(rule='sqrt', batch_size=batch_size, base_batch_size=8),
+            paramwise_cfg=dict(layer_decay_rate=0.9, patch_embed_lr_mult=0.2),
+        )
+        default_hooks = dict(
+            runtime_info=dict(type='LazyRuntimeInfoHook'),
+            checkpoint=dict(type='AtomicCheckpointHook', by_epoch=False, interval=1000, save_last=False),
+        )
+        default_hooks.update(kwargs.pop('default_hooks', {}))
+        cfg = dict(
+            model=tiny_model(),
+            work_dir=str(tmp_path / 'run'),
+            train_dataloader=dict(
+                batch_size=batch_size,
+                num_workers=0,
+                sampler=dict(type='InfiniteSampler', shuffle=False),
+                dataset=data or TinyData(),
+                collate_fn=lambda rows: dict(x=torch.stack(rows)),
+            ),
+            train_cfg=dict(by_epoch=False, max_iters=steps * accumulative_counts),
+            optim_wrapper=optim_wrapper or wrapper,
+            param_scheduler=[
+                dict(type='CosineLR', steps=steps, warmup=1, final=2e-5, run_fraction=0.78),
+                dict(type='CosineWeightDecay', steps=steps, final=0.4, run_fraction=0.78),
+            ],
+            default_hooks=default_hooks,
+            custom_hooks=list(hooks),
+            default_scope='poa_mm',
+            experiment_name=f'tiny_{next(_names)}',
+            randomness=dict(seed=0),
+            log_level='WARNING',
+        )
+        cfg.update(kwargs)
+        return Runner(cfg=Config(), **cfg)
+
+    return make

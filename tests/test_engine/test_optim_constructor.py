@@ -1,0 +1,197 @@
+import pytest
+import torch
+from mmengine.model import BaseModel
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from poa_mm.engine import LayerDecayOptimWrapperConstructor, PoaOptimWrapper
+
+R = 0.9
+
+
+def _cfg(**kwargs):
+    return (
+        dict(
+            type='poa_mm.PoaOptimWrapper',
+            constructor='poa_mm.LayerDecayOptimWrapperConstructor',
+            optimizer=dict(type='AdamW', lr=0.1, weight_decay=0.04, betas=(0.9, 0.999), fused=True),
+            paramwise_cfg=dict(layer_decay_rate=R, patch_embed_lr_mult=0.2),
+        )
+        | kwargs
+    )
+
+
+def _table(model, wrapper):
+    """Name of each parameter → (lr, weight decay, part, last layer)."""
+    names = {id(p): n for n, p in model.named_parameters()}
+    table = {}
+    for group in wrapper.optimizer.param_groups:
+        for param in group['params']:
+            name = names[id(param)]
+            assert name not in table
+            table[name] = (group['lr'], group['weight_decay'], group['part'], group['is_last_layer'])
+            assert (group['initial_lr'], group['initial_weight_decay']) == table[name][:2]
+    return table
+
+
+HAND = {
+    'backbone.cls_token': (0.1 * R**3, 0.04, 'backbone', False),
+    'backbone.mask_token': (0.1 * R**3, 0.04, 'backbone', False),
+    'backbone.patch_embed.weight': (0.1 * R**3 * 0.2, 0.04, 'backbone', False),
+    'backbone.patch_embed.bias': (0.1 * R**3 * 0.2, 0.0, 'backbone', False),
+    'backbone.layers.0.weight': (0.1 * R**2, 0.04, 'backbone', False),
+    'backbone.layers.0.bias': (0.1 * R**2, 0.0, 'backbone', False),
+    'backbone.layers.1.weight': (0.1 * R, 0.04, 'backbone', False),
+    'backbone.layers.1.bias': (0.1 * R, 0.0, 'backbone', False),
+    'backbone.norm.weight': (0.1, 0.0, 'backbone', False),
+    'backbone.norm.bias': (0.1, 0.0, 'backbone', False),
+    'head.0.mlp.weight': (0.1, 0.04, 'heads', False),
+    'head.0.mlp.bias': (0.1, 0.0, 'heads', False),
+    'head.0.last_layer.weight': (0.1, 0.04, 'heads', True),
+}
+
+
+def test_hand_computed_table(tiny_model):
+    model = tiny_model()
+    wrapper = build_optim_wrapper(model, _cfg())
+    assert isinstance(wrapper, PoaOptimWrapper)
+    table = _table(model, wrapper)  # without the teacher, which has no gradient
+    assert table.keys() == HAND.keys()
+    for name, expected in HAND.items():
+        assert table[name] == (pytest.approx(expected[0]), *expected[1:]), name
+
+
+def test_groups_are_merged_and_named(tiny_model):
+    wrapper = build_optim_wrapper(tiny_model(), _cfg())
+    names = [group['name'] for group in wrapper.optimizer.param_groups]
+    assert len(set(names)) == len(names) == 11
+    assert 'heads lr x 1, last layer' in names and 'backbone lr x 0.81, no weight decay' in names
+    wrapper = build_optim_wrapper(tiny_model(), _cfg(paramwise_cfg=None))
+    names = [group['name'] for group in wrapper.optimizer.param_groups]
+    assert sorted(names) == [
+        'backbone lr x 1',
+        'backbone lr x 1, no weight decay',
+        'heads lr x 1',
+        'heads lr x 1, last layer',
+        'heads lr x 1, no weight decay',
+    ]
+
+
+def test_more_without_weight_decay(tiny_model):
+    model = tiny_model()
+    wrapper = build_optim_wrapper(model, _cfg(paramwise_cfg=dict(no_decay=['cls_token', 'mlp'])))
+    decay = {name: row[1] for name, row in _table(model, wrapper).items()}
+    assert decay['backbone.cls_token'] == decay['head.0.mlp.weight'] == 0
+    assert decay['backbone.mask_token'] == decay['head.0.last_layer.weight'] == 0.04
+
+
+def test_frozen_parameters_are_left_out(tiny_model):
+    model = tiny_model()
+    model.backbone.layers[0].requires_grad_(False)
+    table = _table(model, build_optim_wrapper(model, _cfg()))
+    assert table.keys() == HAND.keys() - {'backbone.layers.0.weight', 'backbone.layers.0.bias'}
+
+
+@pytest.mark.parametrize(
+    'rule, processes, counts, factor',
+    [('sqrt', 32, 1, 1.25), ('sqrt', 8, 4, 1.25), ('linear', 32, 1, 1.5625), (None, 32, 1, 1.0)],
+)
+def test_lr_follows_the_total_batch(tiny_model, monkeypatch, rule, processes, counts, factor):
+    monkeypatch.setattr('poa_mm.engine.optim_constructor.get_world_size', lambda: processes)
+    scaling = dict(rule=rule, batch_size=50, base_batch_size=1024)
+    wrapper = build_optim_wrapper(tiny_model(), _cfg(lr_scaling=scaling, accumulative_counts=counts))
+    assert wrapper.get_lr()['base_lr'] == [pytest.approx(0.1 * factor)]
+    assert wrapper.optimizer.param_groups[-1]['lr'] == pytest.approx(0.1 * factor)
+    assert wrapper.expected_batch_size == 50
+
+
+def test_config_is_not_changed(tiny_model):
+    cfg = _cfg(lr_scaling=dict(rule='sqrt', batch_size=50, base_batch_size=1024))
+    copies = [build_optim_wrapper(tiny_model(), cfg) for _ in range(2)]
+    assert copies[0].get_lr() == copies[1].get_lr()
+    assert cfg['optimizer']['lr'] == 0.1
+
+
+def test_lr_is_logged_once(tiny_model, monkeypatch):
+    said = []
+    monkeypatch.setattr('poa_mm.engine.optim_constructor.print_log', lambda text, logger: said.append(text))
+    cfg = _cfg(lr_scaling=dict(rule='sqrt', batch_size=50, base_batch_size=1024))
+    build_optim_wrapper(tiny_model(), cfg)
+    (line,) = said
+    assert line.startswith('Learning rate 0.1 for a batch of 1024 becomes 0.0221 for 50 = 50 a process x 1')
+
+
+def test_standard_backbone_of_mmpretrain():
+    """The usual layer decay: names, depth and multipliers as mmpretrain's own constructor has them."""
+    from mmpretrain.engine.optimizers import LearningRateDecayOptimWrapperConstructor
+    from mmpretrain.models import VisionTransformer
+
+    class Segmentor(BaseModel):
+        def __init__(self):
+            super().__init__()
+            arch = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
+            self.backbone = VisionTransformer(arch, img_size=32, patch_size=16, layer_scale_init_value=1e-5)
+            self.decode_head = nn.Conv2d(32, 2, 1)
+
+        def get_layer_depth(self, name):
+            return self.backbone.get_layer_depth(name, prefix='backbone.')
+
+        def forward(self, *args, **kwargs):
+            raise NotImplementedError
+
+    model = Segmentor()
+    optimizer = dict(type='AdamW', lr=0.1, weight_decay=0.05)
+    ours = LayerDecayOptimWrapperConstructor(
+        dict(type='mmengine.OptimWrapper', optimizer=optimizer),
+        dict(layer_decay_rate=0.65, no_decay=['pos_embed', 'cls_token']),
+    )(model)
+    none = dict(decay_mult=0.0)
+    theirs = LearningRateDecayOptimWrapperConstructor(
+        dict(type='OptimWrapper', optimizer=optimizer),
+        dict(
+            layer_decay_rate=0.65,
+            flat_decay_mult=0.0,
+            custom_keys={'.pos_embed': none, '.cls_token': none},
+        ),
+    )
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        theirs = theirs(model)
+    expected = {
+        id(p): (pytest.approx(g['lr']), g['weight_decay'])
+        for g in theirs.optimizer.param_groups
+        for p in g['params']
+    }
+    got = {id(p): (g['lr'], g['weight_decay']) for g in ours.optimizer.param_groups for p in g['params']}
+    assert got == expected
+    assert len(ours.optimizer.param_groups) < 14 < len(theirs.optimizer.param_groups)
+
+
+def test_wrong_values(tiny_model):
+    with pytest.raises(ValueError, match=r"\['layer_decay'\]"):
+        build_optim_wrapper(tiny_model(), _cfg(paramwise_cfg=dict(layer_decay=0.9)))
+    with pytest.raises(ValueError, match="'cubic'"):
+        build_optim_wrapper(tiny_model(), _cfg(lr_scaling=dict(rule='cubic')))
+    with pytest.raises(ValueError, match='batch_size and base_batch_size'):
+        build_optim_wrapper(tiny_model(), _cfg(lr_scaling=dict(rule='sqrt', batch_size=50)))
+    with pytest.raises(ValueError, match="'pos_embed'"):
+        build_optim_wrapper(tiny_model(), _cfg(paramwise_cfg=dict(no_decay='pos_embed')))
+    with pytest.raises(ValueError, match='optimizer with lr'):
+        LayerDecayOptimWrapperConstructor(dict(optimizer=dict(type='AdamW')))
+    model = tiny_model()
+    model.backbone = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match='Linear has not'):
+        build_optim_wrapper(model, _cfg())
+    with pytest.raises(ValueError, match='no parameter'):
+        build_optim_wrapper(model.requires_grad_(False), _cfg())
+
+
+def test_works_under_a_model_wrapper(tiny_model):
+    from mmengine.model import MMDistributedDataParallel
+
+    model = tiny_model()
+    wrapped = MMDistributedDataParallel.__new__(MMDistributedDataParallel)
+    nn.Module.__init__(wrapped)
+    wrapped.module = model
+    assert _table(model, build_optim_wrapper(wrapped, _cfg())).keys() == HAND.keys()
+    assert torch.is_tensor(model.backbone.cls_token)
