@@ -1,5 +1,13 @@
 from .base import ElasticBackbone
+from .resnet import ElasticResNet
+from .static_resnet import StaticResNet
 from .swin import ElasticSwinTransformer
 from .vit import ElasticVisionTransformer
 
-__all__ = ['ElasticBackbone', 'ElasticSwinTransformer', 'ElasticVisionTransformer']
+__all__ = [
+    'ElasticBackbone',
+    'ElasticResNet',
+    'ElasticSwinTransformer',
+    'ElasticVisionTransformer',
+    'StaticResNet',
+]

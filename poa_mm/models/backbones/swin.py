@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -217,7 +218,7 @@ class ElasticSwinTransformer(ElasticBackbone):
         self.mask_token = nn.Parameter(torch.zeros(1, embed_dims))
         self.cuts = {'mask_token': Cut((-1,))}
         self.depths = self.space.stage_depths(self.space.intact)
-        rates = iter(torch.linspace(0, drop_path_rate, sum(self.depths)).tolist())
+        rates = iter(np.linspace(0, drop_path_rate, sum(self.depths)))
         self.stages = nn.ModuleList()
         for i, depth in enumerate(self.depths):
             stage = nn.Module()

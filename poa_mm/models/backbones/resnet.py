@@ -1,0 +1,193 @@
+"""Elastic ResNet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from poa_mm.elastic import ElasticConv2d, ElasticGroupNorm, Subnet, SubnetSpace, inclusive_range
+from poa_mm.registry import MODELS
+
+from .base import ElasticBackbone
+from .mask_cells import MaskCells
+from .static_resnet import PUBLISHED, resnet_layer_depth
+
+STEM_STRIDE = 4
+
+
+class ElasticBottleneck(nn.Module):
+    """Bottleneck block whose middle channels are elastic; its input and output are not.
+
+    Only ``conv2`` and ``conv3`` have sliced inputs, so only they are scaled.
+
+    Args:
+        in_channels: Channels of the input.
+        mid_channels: Middle channels of the intact network.
+        out_channels: Channels of the output.
+        stride: Stride of ``conv2``.
+        num_groups: Groups of every normalisation.
+        scaled: Whether slices are scaled.
+    """
+
+    def __init__(
+        self, in_channels: int, mid_channels: int, out_channels: int, stride: int, num_groups: int, scaled: bool
+    ) -> None:
+        super().__init__()
+        self.conv1 = ElasticConv2d(in_channels, mid_channels, 1, bias=False, elastic_in=False)
+        self.gn1 = ElasticGroupNorm(num_groups, mid_channels)
+        self.conv2 = ElasticConv2d(
+            mid_channels, mid_channels, 3, stride=stride, padding=1, bias=False, scaled=scaled
+        )
+        self.gn2 = ElasticGroupNorm(num_groups, mid_channels)
+        self.conv3 = ElasticConv2d(mid_channels, out_channels, 1, bias=False, elastic_out=False, scaled=scaled)
+        self.gn3 = nn.GroupNorm(num_groups, out_channels)
+        self.downsample = None
+        if stride != 1 or in_channels != out_channels:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False),
+                nn.GroupNorm(num_groups, out_channels),
+            )
+
+    def forward(self, x: Tensor, mid_channels: int) -> Tensor:
+        """``(N, C, H, W) -> (N, C', H', W')`` with ``mid_channels`` between."""
+        out = F.relu(self.gn1(self.conv1(x, mid_channels)), inplace=True)
+        out = F.relu(self.gn2(self.conv2(out)), inplace=True)
+        out = self.gn3(self.conv3(out))
+        return F.relu(out + (x if self.downsample is None else self.downsample(x)), inplace=True)
+
+
+@MODELS.register_module()
+class ElasticResNet(ElasticBackbone):
+    """ResNet that holds all its sub-networks (POA, sec. 3.1); GroupNorm throughout.
+
+    A width is the middle channels of the first stage. What enters and leaves a block does not change, hence all
+    sub-networks have features of one size. Parameters bear the names and shapes of ``mmpretrain.ResNet`` with
+    GroupNorm, plus ``mask_token``, which stands for masked positions after the max-pool.
+
+    Args:
+        widths: Smallest and largest number of middle channels of the first stage, and the step between; it
+            doubles every stage.
+        depths: For every stage the smallest and largest number of blocks, and optionally the step.
+        stem_channels: Channels of the stem.
+        out_channels: Channels that leave the first stage; they double every stage.
+        num_groups: Groups of every GroupNorm.
+        mask_stride: Side of a mask cell, in pixels.
+        scaled: Whether the slices of weights are scaled (False: POA, table 16).
+        with_cp: Whether activations are recomputed in the backward pass, block by block.
+        init_cfg: Initialisation config of MMEngine, for example a checkpoint.
+
+    Raises:
+        ValueError: If a number of channels is no multiple of the groups, the mask cells do not fit the maps, or
+            a range is empty.
+    """
+
+    names = {'R50': (64, (3, 4, 6, 3)), 'R101': (64, (3, 4, 23, 3)), 'R152': (64, (3, 8, 36, 3))}
+
+    def __init__(
+        self,
+        widths: tuple[int, int, int] = (64, 128, 32),
+        depths: Sequence[tuple[int, int] | tuple[int, int, int]] = ((3, 3), (4, 8), (6, 36), (3, 3)),
+        stem_channels: int = 64,
+        out_channels: int = 256,
+        num_groups: int = 32,
+        mask_stride: int = 16,
+        scaled: bool = True,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.space = SubnetSpace(
+            inclusive_range('widths', widths),
+            [inclusive_range('depths', stage) for stage in depths],
+            depth_stage=None,
+            names=self.names,
+        )
+        for channels in (*self.space.widths, stem_channels, out_channels):
+            if channels % num_groups:
+                raise ValueError(f'{channels} channels are no multiple of num_groups {num_groups}')
+        self.stem_channels, self.out_channels, self.num_groups = stem_channels, out_channels, num_groups
+        self.cells = MaskCells(STEM_STRIDE, mask_stride, STEM_STRIDE * 2 ** (len(depths) - 1))
+        self.with_cp = with_cp
+        self.conv1 = nn.Conv2d(3, stem_channels, 7, stride=2, padding=3, bias=False)
+        self.gn1 = nn.GroupNorm(num_groups, stem_channels)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.mask_token = nn.Parameter(torch.zeros(1, stem_channels))
+        in_channels = stem_channels
+        for i, depth in enumerate(self.space.intact.depth):
+            blocks = nn.Sequential()
+            for block in range(depth):
+                stride = 2 if i and not block else 1
+                sizes = (in_channels, self.space.intact.width * 2**i, out_channels * 2**i)
+                blocks.append(ElasticBottleneck(*sizes, stride, num_groups, scaled))
+                in_channels = sizes[-1]
+            self.add_module(f'layer{i + 1}', blocks)
+        self.block_prefixes = tuple(f'layer{i + 1}.' for i in range(len(depths)))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
+
+    def forward(
+        self, crops: Sequence[Tensor], masks: Tensor | None = None, subnet: Subnet | str | None = None
+    ) -> list[tuple[Tensor, Tensor]]:
+        """See :meth:`ElasticBackbone.forward`.
+
+        The image feature is the mean of the last map. Its positions are fewer than the mask cells and repeated
+        for them. Without masks, images of any size do. Convolutions run on one crop size after the other.
+        """
+        subnet = self.resolve(subnet)
+        maps = [
+            self._last_map(images, masks if i == 0 else None, subnet).permute(0, 2, 3, 1)
+            for i, images in enumerate(crops)
+        ]
+        return [(m.mean((1, 2)), self.cells.spread_features(m)) for m in maps]
+
+    def _last_map(self, images: Tensor, masks: Tensor | None, subnet: Subnet) -> Tensor:
+        """Images ``(N, 3, H, W)`` to the last map ``(N, C, H', W')``."""
+        x = self.maxpool(F.relu(self.gn1(self.conv1(images)), inplace=True))
+        if masks is not None:
+            masks = self.cells.spread_masks(masks, *x.shape[-2:]).unsqueeze(1)
+            x = torch.where(masks, self.mask_token[..., None, None].to(x.dtype), x)
+        for i, active in enumerate(self.space.active_blocks(subnet)):
+            blocks = getattr(self, f'layer{i + 1}')
+            for index in active:
+                x = self.run_block(blocks[index], x, subnet.width * 2**i)
+        return x
+
+    def feature_dims(self, subnet: Subnet | str | None = None) -> int:
+        """Size of the image feature, the same for all sub-networks."""
+        return self.out_channels * 2 ** (len(self.space.stages) - 1)
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Stem and mask token 0, block ``k`` of all stages ``k + 1``; what follows shares the last block's id."""
+        return resnet_layer_depth(param_name, prefix, self.space.intact.depth)
+
+    def static_config(self, subnet: Subnet | str | None = None) -> dict:
+        """Config of the ResNet that a sub-network becomes.
+
+        ``mmpretrain.ResNet`` where that can say the size: the depth of a published ResNet, and a width that
+        divides the output channels. Else :class:`StaticResNet`.
+        """
+        subnet = self.resolve(subnet)
+        common = dict(
+            stem_channels=self.stem_channels,
+            norm_cfg=dict(type='GN', num_groups=self.num_groups),
+            out_indices=tuple(range(len(subnet.depth))),
+        )
+        if subnet.depth in PUBLISHED and self.out_channels % subnet.width == 0:
+            return dict(
+                type='mmpretrain.ResNet',
+                depth=PUBLISHED[subnet.depth],
+                base_channels=subnet.width,
+                expansion=self.out_channels // subnet.width,
+                **common,
+            )
+        return dict(
+            type='poa_mm.StaticResNet',
+            stage_blocks=list(subnet.depth),
+            mid_channels=subnet.width,
+            out_channels=self.out_channels,
+            **common,
+        )
