@@ -1,0 +1,28 @@
+"""Frozen features of any network, and what they are worth."""
+
+from .candidates import Candidate, gather_candidates, thumbnail_features
+from .features import FeatureReader, gather_rows
+from .images import EvalImages, build_dataset, image_folder, open_split_pair
+from .knn import NeighbourSearch, evaluate_knn, knn_accuracy
+from .records import best_of, knn_table, markdown_table, read_knn, versions, write_json
+
+__all__ = [
+    'Candidate',
+    'EvalImages',
+    'FeatureReader',
+    'NeighbourSearch',
+    'best_of',
+    'build_dataset',
+    'evaluate_knn',
+    'gather_candidates',
+    'gather_rows',
+    'image_folder',
+    'knn_accuracy',
+    'knn_table',
+    'markdown_table',
+    'open_split_pair',
+    'read_knn',
+    'thumbnail_features',
+    'versions',
+    'write_json',
+]

@@ -1,0 +1,147 @@
+"""Frozen image features of any number of networks, every image being read once."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.dist import all_gather, get_rank, get_world_size, is_main_process
+from mmengine.logging import print_log
+from torch import Tensor
+from torch.utils.data import DataLoader, Subset
+from tqdm import tqdm
+
+from .images import EvalImages, Item
+
+Network = Callable[[Tensor], Tensor]  # normalised images (N, 3, S, S) -> features (N, D)
+Batch = tuple[dict[str, Tensor], Tensor, Tensor]
+
+
+class FeatureReader:
+    """Runs networks over data sets. Each process takes its share of the images.
+
+    Args:
+        networks: By name; each turns normalised images (N, 3, S, S) into features (N, D).
+        mean: Mean of R, G, B, in levels of 0 to 255.
+        std: Standard deviation of R, G, B, likewise.
+        batch_size: Images at a time in one process.
+        num_workers: Processes that read images, for each process.
+        device: Where the networks are.
+        amp: Whether they run in bfloat16 where autocast allows it.
+
+    Attributes:
+        unreadable: Paths and reasons of the images that this process could not read.
+    """
+
+    def __init__(
+        self,
+        networks: Mapping[str, Network],
+        mean: Sequence[float],
+        std: Sequence[float],
+        batch_size: int = 64,
+        num_workers: int = 2,
+        device: torch.device | str = 'cpu',
+        amp: bool = False,
+    ) -> None:
+        self.networks = dict(networks)
+        self.device = torch.device(device)
+        self.mean = torch.tensor(mean, device=self.device).view(3, 1, 1)
+        self.std = torch.tensor(std, device=self.device).view(3, 1, 1)
+        self.batch_size, self.num_workers, self.amp = batch_size, num_workers, amp
+        self.unreadable: list[str] = []
+
+    def batches(self, images: EvalImages, title: str) -> Iterator[Batch]:
+        """Features of this process's share of the images, batch by batch.
+
+        Args:
+            images: The data set; process ``r`` of ``w`` takes the images ``r, r + w, ...``.
+            title: What the progress bar says.
+
+        Yields:
+            L2-normalised features (n, D) in fp32 by network, labels (n,), and indices in the data set (n,).
+        """
+        share = Subset(images, range(get_rank(), len(images), get_world_size()))
+        loader = DataLoader(
+            share,
+            self.batch_size,
+            num_workers=self.num_workers,
+            collate_fn=list,
+            pin_memory=self.device.type == 'cuda',
+        )
+        with tqdm(
+            total=len(images),
+            desc=title,
+            unit='image',
+            disable=not is_main_process(),
+            mininterval=0.5 if sys.stderr.isatty() else 10,
+        ) as bar:
+            for items in loader:
+                readable = [item for item in items if item.image is not None]
+                self._report_unreadable(items)
+                if readable:
+                    pixels = torch.stack([item.image for item in readable]).to(self.device, non_blocking=True)
+                    labels = torch.tensor([item.label for item in readable], device=self.device)
+                    index = torch.tensor([item.index for item in readable], device=self.device)
+                    yield self.run(pixels), labels, index
+                bar.update(min(len(items) * get_world_size(), bar.total - bar.n))
+
+    @torch.inference_mode()
+    def run(self, pixels: Tensor) -> dict[str, Tensor]:
+        """L2-normalised features (N, D) of every network for images (N, 3, S, S) uint8 RGB."""
+        images = (pixels - self.mean) / self.std
+        features = {}
+        for name, network in self.networks.items():
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
+                output = network(images)
+            features[name] = F.normalize(output.float(), dim=-1)
+        return features
+
+    def collect(self, images: EvalImages, title: str) -> Batch:
+        """Features of all images, gathered from all processes, in the order of the data set.
+
+        Returns:
+            As :meth:`batches`, for the whole data set without its unreadable images.
+
+        Raises:
+            ValueError: If no image could be read.
+        """
+        nothing = torch.zeros((1, 3, images.crop, images.crop), dtype=torch.uint8, device=self.device)
+        no_rows = torch.zeros(0, dtype=torch.int64, device=self.device)
+        # A share may be empty; what an image would have given still tells the width of the features.
+        found = [({name: f[:0] for name, f in self.run(nothing).items()}, no_rows, no_rows)]
+        found += self.batches(images, title)
+        index = gather_rows(torch.cat([batch[2] for batch in found]))
+        if not len(index):
+            raise ValueError(f'none of the {len(images)} images could be read; {"; ".join(self.unreadable[:1])}')
+        order = index.argsort()
+        labels = gather_rows(torch.cat([batch[1] for batch in found]))[order]
+        features = {
+            name: gather_rows(torch.cat([batch[0].pop(name) for batch in found]))[order] for name in self.networks
+        }
+        return features, labels, index[order]
+
+    def count_unreadable(self) -> int:
+        """Images that no process could read so far; warns if there are any."""
+        count = int(gather_rows(torch.tensor([len(self.unreadable)], device=self.device)).sum())
+        if count and is_main_process():
+            print_log(f'{count} images could not be read and were left out', 'current', logging.WARNING)
+        return count
+
+    def _report_unreadable(self, items: Sequence[Item]) -> None:
+        for item in items:
+            if item.image is None:
+                self.unreadable.append(item.reason)
+                print_log(f'cannot read image {item.reason}', 'current', logging.WARNING)
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Rows of all processes, one process after another; they may hold different numbers of them."""
+    if get_world_size() == 1:
+        return rows
+    sizes = [int(n) for n in all_gather(torch.tensor([len(rows)], device=rows.device))]
+    padded = rows.new_zeros((max(sizes), *rows.shape[1:]))
+    padded[: len(rows)] = rows
+    return torch.cat([part[:n] for part, n in zip(all_gather(padded), sizes)])

@@ -1,0 +1,148 @@
+"""Labelled images for evaluation: resized, centre-cropped, in a fixed order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import torch
+from mmengine.dataset import BaseDataset
+from torch import Tensor
+from torch.utils.data import Dataset, get_worker_info
+from torchvision.transforms.v2 import functional as TF
+
+from poa_mm.registry import DATASETS
+
+
+class Item(NamedTuple):
+    """One image of a data set; ``image`` is ``None`` where it could not be read, for ``reason``."""
+
+    index: int
+    label: int
+    image: Tensor | None  # (3, S, S) uint8 RGB
+    reason: str = ''
+
+
+class EvalImages(Dataset):
+    """Images of any OpenMMLab dataset as the protocol wants them (POA, sec. 4).
+
+    The short side is resized to ``resize`` (bicubic, antialiased), then the centre is cropped.
+
+    Args:
+        dataset: Its items hold ``img`` (H, W, 3) uint8 in OpenCV's order BGR, and ``gt_label``.
+        resize: Short side after resizing, in pixels.
+        crop: Side of the crop, in pixels.
+
+    Raises:
+        ValueError: If the crop does not fit, or the data set is empty, has no labels or gives no ``img``.
+    """
+
+    def __init__(self, dataset: BaseDataset, resize: int = 256, crop: int = 224) -> None:
+        if not 0 < crop <= resize:
+            raise ValueError(f'crop must be between 1 and resize, got crop {crop} and resize {resize}')
+        dataset.full_init()
+        if len(dataset) == 0:
+            raise ValueError(f'the data set is empty: {describe(dataset)}')
+        if 'gt_label' not in dataset.get_data_info(0):
+            raise ValueError(f'the data set has no labels: {describe(dataset)}')
+        try:
+            keys = dataset[0]
+        except Exception:  # a single unreadable image is found again, and reported, when it is its turn
+            keys = ('img',)
+        if 'img' not in keys:
+            raise ValueError(f"the pipeline of {describe(dataset)} gives no 'img': load the image, do not pack it")
+        self.dataset, self.resize, self.crop = dataset, resize, crop
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Item:
+        """An unreadable image is no error here: the item says why."""
+        if get_worker_info() is not None:
+            cv2.setNumThreads(0)  # the workers are the parallelism
+        info = self.dataset.get_data_info(index)
+        label = int(info['gt_label'])
+        try:
+            image = self.dataset[index]['img']
+        except Exception as error:  # every decoder has its own
+            reason = str(error).partition('\n')[0] or type(error).__name__
+            return Item(index, label, None, f'{info.get("img_path", f"number {index}")}: {reason}')
+        image = torch.from_numpy(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)).permute(2, 0, 1)
+        image = TF.resize(image, [self.resize], TF.InterpolationMode.BICUBIC, antialias=True)
+        return Item(index, label, TF.center_crop(image, [self.crop]))
+
+
+def image_folder(path: str | Path) -> BaseDataset:
+    """The data set of a folder with one sub-folder per class (``ImageFolder`` layout).
+
+    Raises:
+        FileNotFoundError: If the folder does not exist.
+        ValueError: If it has no class folders, or one of them has no images.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise FileNotFoundError(f'data folder {str(path)!r} does not exist')
+    classes = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith('.'))
+    if not classes:
+        raise ValueError(f'{path} has no labels: images must lie in one sub-folder per class')
+    config = dict(
+        type='mmpretrain.CustomDataset',
+        data_root=str(path),
+        pipeline=[dict(type='mmpretrain.LoadImageFromFile')],
+        metainfo=dict(classes=tuple(classes)),
+        test_mode=True,
+        lazy_init=True,
+    )
+    try:
+        dataset = build_dataset(config)
+    except RuntimeError as error:
+        raise ValueError(f'{path} has class folders, but none of them has images') from error
+    present = {dataset.get_data_info(i)['gt_label'] for i in range(len(dataset))}
+    empty = [name for label, name in enumerate(classes) if label not in present]
+    if empty:
+        raise ValueError(f'{path} has class folders without images: {", ".join(empty)}')
+    return dataset
+
+
+def build_dataset(config: Mapping) -> BaseDataset:
+    """A data set from its config.
+
+    Raises:
+        FileNotFoundError: If its files are missing.
+    """
+    try:
+        dataset = DATASETS.build(dict(config))
+        dataset.full_init()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'data {error.filename!r} does not exist') from error
+    return dataset
+
+
+def open_split_pair(
+    train: str | Path | Mapping | None, val: str | Path | Mapping | None
+) -> tuple[BaseDataset, BaseDataset]:
+    """Gallery and queries, each a folder or the config of a data set.
+
+    Raises:
+        FileNotFoundError: If files are missing.
+        ValueError: If one is missing, or the classes differ.
+    """
+    if not (train and val):
+        raise ValueError('no data: give --train and --val, or knn = dict(train=..., val=...) in the config')
+    pair = [build_dataset(d) if isinstance(d, Mapping) else image_folder(d) for d in (train, val)]
+    classes = [dataset.metainfo.get('classes') for dataset in pair]
+    if all(classes) and tuple(classes[0]) != tuple(classes[1]):
+        odd = sorted(set(classes[0]) ^ set(classes[1]))[:5]
+        raise ValueError(
+            f'train and val must have the same classes, but have {len(classes[0])} and {len(classes[1])}; '
+            f'for example only one of them has {", ".join(map(str, odd)) or "this order"}'
+        )
+    return pair[0], pair[1]
+
+
+def describe(dataset: BaseDataset) -> str:
+    """Where a data set comes from, for messages and result files."""
+    root = getattr(dataset, 'img_prefix', '') or getattr(dataset, 'data_root', '')
+    return f'{type(dataset).__name__} {root}'.strip()

@@ -1,0 +1,100 @@
+"""Result files and tables of the evaluations."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import mmengine
+import torch
+
+import poa_mm
+from poa_mm.extraction.export import write_atomically
+
+
+def versions() -> dict[str, str]:
+    """Versions of what took part in a measurement."""
+    found = dict(
+        poa_mm=poa_mm.__version__,
+        python=platform.python_version(),
+        torch=torch.__version__,
+        mmengine=mmengine.__version__,
+    )
+    for package in ('torchvision', 'numpy'):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = 'unknown'
+    return found
+
+
+def write_json(path: str | Path, content: Mapping[str, Any]) -> Path:
+    """Write a result file; never leaves half of one."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(content, indent=1) + '\n'
+    write_atomically(path, lambda temporary: temporary.write_text(text))
+    return path
+
+
+def read_knn(path: str | Path) -> dict[str, Any]:
+    """Read what ``tools/knn.py`` wrote.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'result file {str(path)!r} does not exist')
+    try:
+        content = json.loads(path.read_text())
+        known = content['protocol']['name'] == 'knn' and isinstance(content['results'], list)
+    except (ValueError, KeyError, TypeError):
+        known = False
+    if not known:
+        raise ValueError(f'{path} is no result of tools/knn.py')
+    return content
+
+
+def best_of(accuracy: Mapping[int, float]) -> int:
+    """The k of the highest accuracy; the smallest of several."""
+    return max(sorted(accuracy), key=accuracy.__getitem__)
+
+
+def knn_table(results: Iterable[Mapping[str, Any]], ks: Sequence[int]) -> str:
+    """The results of a k-NN file as a Markdown table that is also readable as it is."""
+    rows = [
+        [
+            result['kind'],
+            result['name'],
+            str(result.get('width', '')),
+            _depth(result.get('depth', '')),
+            f'{result["params"] / 1e6:.2f}',
+            *(f'{result["accuracy"][str(k)]:.2f}' for k in ks),
+            f'{result["best"]:.2f} (k = {result["best_k"]})',
+        ]
+        for result in results
+    ]
+    columns = ['weights', 'network', 'width', 'depth', 'params, M', *(f'k = {k}' for k in ks), 'best, %']
+    return markdown_table(columns, rows)
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Aligned Markdown: the first two columns to the left, numbers to the right."""
+    rows = [list(row) for row in rows]
+    widths = [max(map(len, cells)) for cells in zip(columns, *rows)]
+    rule = ['-' * w if i < 2 else '-' * (w - 1) + ':' for i, w in enumerate(widths)]
+    lines = [
+        ' | '.join(cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths)))
+        for row in [list(columns), rule, *rows]
+    ]
+    return '\n'.join(f'| {line} |' for line in lines)
+
+
+def _depth(depth: Any) -> str:
+    return '-'.join(map(str, depth)) if isinstance(depth, (list, tuple)) else str(depth)

@@ -1,0 +1,136 @@
+"""Reads the elastic backbone out of a pre-training checkpoint."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from torch import Tensor
+
+from poa_mm.models.backbones import ElasticBackbone
+from poa_mm.registry import MODELS
+
+from .safe_load import load_weights
+
+PREFIXES = {'teacher': 'teacher.backbone.', 'student': 'backbone.'}
+
+
+def load_pretrained(
+    checkpoint: str | Path, cfg: Config | None = None, branch: str = 'teacher'
+) -> tuple[ElasticBackbone, dict]:
+    """The backbone of a pre-training checkpoint, in evaluation mode on the CPU.
+
+    It is built from the config that the checkpoint holds. Nothing in the file is executed.
+
+    Args:
+        checkpoint: A file that pre-training wrote.
+        cfg: A config that must describe the same space; needed where the checkpoint holds none.
+        branch: ``'teacher'`` or ``'student'``.
+
+    Returns:
+        The backbone, and where it came from: ``checkpoint``, ``branch``, ``iteration``, ``seed``,
+        ``experiment_name`` and the config ``cfg``.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is no pre-training checkpoint, or one of another space than the config's.
+    """
+    if branch not in PREFIXES:
+        raise ValueError(f'branch must be one of {list(PREFIXES)}, got {branch!r}')
+    contents = load_weights(checkpoint)
+    weights, meta = _backbone_weights(contents, checkpoint, branch), contents.get('meta', {})
+    own_cfg = read_config(meta['cfg']) if isinstance(meta.get('cfg'), str) else None
+    if own_cfg is None and cfg is None:
+        raise ValueError(f'{checkpoint} holds no config: give the config that it was trained with')
+    backbone = build_backbone(own_cfg or cfg)
+    if own_cfg and cfg is not None:
+        with torch.device('meta'):
+            _check_same_space(checkpoint, backbone, build_backbone(cfg))
+    _check_shapes(checkpoint, weights, backbone.state_dict(), 'its config' if own_cfg else 'the config')
+    backbone.load_state_dict(weights)
+    source = dict(checkpoint=str(checkpoint), branch=branch, iteration=meta.get('iter'), seed=meta.get('seed'))
+    return backbone.eval(), {
+        **source,
+        'experiment_name': meta.get('experiment_name'),
+        'cfg': own_cfg or cfg,
+    }
+
+
+def build_backbone(cfg: Config, seed: int = 0) -> ElasticBackbone:
+    """The untrained backbone of a pre-training config, in evaluation mode; the random state stays.
+
+    Raises:
+        ValueError: If the config has no elastic backbone.
+    """
+    backbone_cfg = cfg.get('model', {}).get('backbone')
+    if backbone_cfg is None:
+        raise ValueError(f'{cfg.filename or "the config"} has no model.backbone: it is no pre-training config')
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone = MODELS.build({**backbone_cfg, 'init_cfg': None})
+    if not isinstance(backbone, ElasticBackbone):
+        raise ValueError(f'model.backbone must be elastic, got {backbone_cfg["type"]}')
+    return backbone.eval()
+
+
+def read_config(text: str) -> Config:
+    """The config that MMEngine wrote as Python text: literals and ``dict(...)`` only, never executed.
+
+    A value that is something else becomes ``None``.
+    """
+    body = ast.parse(text).body
+    return Config({n.targets[0].id: _literal(n.value) for n in body if isinstance(n, ast.Assign)})
+
+
+def _literal(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call) and getattr(node.func, 'id', None) == 'dict':
+        merged = _literal(node.args[0]) if node.args else {}
+        return {**merged, **{k.arg: _literal(k.value) for k in node.keywords}}
+    if isinstance(node, ast.Dict):
+        return {_literal(k): _literal(v) for k, v in zip(node.keys, node.values)}
+    if isinstance(node, (ast.List, ast.Tuple)):
+        items = [_literal(item) for item in node.elts]
+        return items if isinstance(node, ast.List) else tuple(items)
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return None
+
+
+def _backbone_weights(contents: dict, checkpoint: str | Path, branch: str) -> dict[str, Tensor]:
+    meta, state_dict = contents.get('meta'), contents.get('state_dict')
+    if isinstance(meta, dict) and 'subnet' in meta:
+        raise ValueError(
+            f'{checkpoint} is an extracted sub-network ({meta["subnet"]}), not a pre-training checkpoint'
+        )
+    if not isinstance(meta, dict) or not isinstance(state_dict, dict):
+        raise ValueError(f'{checkpoint} is no pre-training checkpoint: it lacks meta or state_dict')
+    prefix = PREFIXES[branch]
+    weights = {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}
+    if not weights:
+        raise ValueError(f'{checkpoint} is no pre-training checkpoint: it has no weights named {prefix}*')
+    return weights
+
+
+def _check_same_space(checkpoint: str | Path, own: ElasticBackbone, given: ElasticBackbone) -> None:
+    if (own.space.widths, own.space.stages) != (given.space.widths, given.space.stages):
+        raise ValueError(
+            f'{checkpoint} is a checkpoint of another space than the config: in the checkpoint '
+            f'{own.space.describe()}; in the config {given.space.describe()}'
+        )
+    _check_shapes(checkpoint, own.state_dict(), given.state_dict(), 'the config')
+
+
+def _check_shapes(
+    checkpoint: str | Path, weights: dict[str, Tensor], expected: dict[str, Tensor], where: str
+) -> None:
+    for name in sorted(weights.keys() | expected.keys()):
+        shapes = [tuple(d[name].shape) if name in d else 'missing' for d in (weights, expected)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f'{checkpoint} is a checkpoint of another space than {where}: {name} is {shapes[0]} in the '
+                f'checkpoint, {shapes[1]} by {where}'
+            )

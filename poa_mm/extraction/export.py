@@ -1,0 +1,87 @@
+"""Writes a sub-network as a standalone backbone of mmpretrain."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import poa_mm
+from poa_mm.elastic import Subnet, collect_cuts, slice_state_dict
+from poa_mm.models.backbones import ElasticBackbone
+
+
+def export_subnet(
+    backbone: ElasticBackbone, subnet: Subnet | str, out_dir: str | Path, meta: dict[str, Any]
+) -> Path:
+    """Write the weights of a sub-network and a config that uses them (POA, sec. 3.3).
+
+    ``<name>.pth`` loads strictly into the network that ``<name>.py`` describes, with no code of this project.
+    The config names the weights relative to its own folder, so the two can be moved together.
+
+    Args:
+        backbone: The elastic network.
+        subnet: A member of its space; its name or size is the name of the files.
+        out_dir: Folder to write to, made where it is missing.
+        meta: Where the weights came from, as :func:`load_pretrained` gives it.
+
+    Returns:
+        The file with the weights.
+
+    Raises:
+        ValueError: If the space has no such sub-network.
+    """
+    subnet = backbone.space.parse(subnet)
+    name, config = backbone.space.name(subnet), backbone.static_config(subnet)
+    source = {key: meta.get(key) for key in ('checkpoint', 'branch', 'iteration', 'seed', 'experiment_name')}
+    contents = dict(
+        meta=dict(
+            subnet=str(subnet),
+            config=config,
+            num_params=count_params(backbone, subnet),
+            **source,
+            poa_mm_version=poa_mm.__version__,
+        ),
+        state_dict=backbone.extract(subnet),
+    )
+    out_dir = Path(out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    path = out_dir / f'{name}.pth'
+    write_atomically(path, lambda temporary: torch.save(contents, temporary))
+    snippet = _snippet(path.name, contents['meta'])
+    write_atomically(path.with_suffix('.py'), lambda temporary: temporary.write_text(snippet))
+    return path
+
+
+def count_params(backbone: ElasticBackbone, subnet: Subnet | str | None = None) -> int:
+    """Number of parameters of the extracted network; nothing is copied."""
+    weights = {k: p.to('meta') for k, p in backbone.named_parameters() if k not in backbone.pretrain_only}
+    subnet = backbone.resolve(subnet)
+    sliced = slice_state_dict(weights, collect_cuts(backbone), backbone.space, subnet, backbone.block_prefixes)
+    return sum(tensor.numel() for tensor in sliced.values())
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Call ``write`` with a neighbouring file, then rename it: ``path`` is never half written."""
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _snippet(file_name: str, meta: dict[str, Any]) -> str:
+    """Config text; ``{{ fileDirname }}`` is MMEngine's word for the folder of the config."""
+    arguments = ''.join(f'    {key}={value!r},\n' for key, value in meta['config'].items())
+    return (
+        f'# Sub-network {meta["subnet"]}, {meta["num_params"]:,} parameters, extracted by poa_mm '
+        f'{meta["poa_mm_version"]}\n'
+        f'# from the {meta["branch"]} of {meta["checkpoint"]}, iteration {meta["iteration"]}.\n'
+        f'backbone = dict(\n{arguments}'
+        f"    init_cfg=dict(type='Pretrained', checkpoint='{{{{ fileDirname }}}}/{file_name}'),\n"
+        ')\n'
+    )

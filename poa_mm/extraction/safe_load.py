@@ -1,0 +1,73 @@
+"""Reads tensors and plain values of a PyTorch file without running anything that the file names.
+
+MMEngine's checkpoints also hold objects (the history of the log), which ``torch.load(weights_only=True)``
+refuses. Here every class that is neither a tensor nor a plain container becomes an inert stand-in.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+
+class Inert(dict):
+    """Stands in for an object that is not wanted; takes whatever pickle gives it."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__()
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+    def append(self, item: Any) -> None:
+        pass
+
+    def extend(self, items: Any) -> None:
+        pass
+
+    __hash__ = object.__hash__
+
+
+class InertUnpickler(pickle.Unpickler):
+    """Resolves the names that tensors are made of, and no other."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        rebuilds_tensor = module == 'torch._utils' and name.startswith('_rebuild_')
+        tensor_part = module == 'torch' and (
+            name in ('Size', 'device') or isinstance(getattr(torch, name, None), torch.dtype)
+        )
+        if rebuilds_tensor or tensor_part or (module, name) == ('collections', 'OrderedDict'):
+            return super().find_class(module, name)
+        return Inert
+
+
+INERT_PICKLE = SimpleNamespace(Unpickler=InertUnpickler, load=pickle.load, __name__='pickle')
+
+
+def load_weights(path: str | Path) -> dict:
+    """The contents of a file that ``torch.save`` wrote, tensors mapped from the disk.
+
+    Parts that are not looked at (the optimizer's state) are not read.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no PyTorch file, or does not hold a dict.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'checkpoint {str(path)!r} does not exist')
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f'{path} is no checkpoint: not a file of PyTorch, or cut short')
+    try:
+        contents = torch.load(path, map_location='cpu', weights_only=False, mmap=True, pickle_module=INERT_PICKLE)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, TypeError, AttributeError) as error:
+        reason = str(error).partition('\n')[0]
+        raise ValueError(f'{path} is no checkpoint that PyTorch can read: {reason}') from error
+    if not isinstance(contents, dict) or isinstance(contents, Inert):
+        raise ValueError(f'{path} is no checkpoint: it holds a {type(contents).__name__}')
+    return contents
