@@ -28,7 +28,9 @@ $(STAMP): setup.py requirements/constraints.txt
 demo: $(STAMP)  ## Pre-train a small elastic ViT on generated images, extract and compare its sub-networks
 	$(RUN) $(BIN)/python tools/train.py configs/poa_demo.py --work-dir $(DEMO) --resume
 	$(RUN) $(BIN)/python tools/extract.py "$$(cat $(DEMO)/last_checkpoint)" --subnets named --out $(DEMO)/subnets
-	$(RUN) $(BIN)/python tools/knn.py configs/poa_demo.py "$$(cat $(DEMO)/last_checkpoint)" --subnets all --out $(DEMO)/knn.json
+	$(RUN) $(BIN)/python tools/knn.py configs/poa_demo.py "$$(cat $(DEMO)/last_checkpoint)" \
+	  --subnets all --untrained --thumbnails --out $(DEMO)/knn.json
+	$(RUN) $(BIN)/python tools/report.py $(DEMO)/knn.json --out $(DEMO)
 
 test: $(STAMP)  ## Run the tests
 	$(RUN) $(BIN)/python -m pytest
