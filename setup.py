@@ -37,6 +37,6 @@ setup(
     extras_require={
         'openmmlab': OPENMMLAB,
         'tensorboard': ['tensorboard'],
-        'dev': ['pytest>=7', 'ruff>=0.6', 'packaging>=22', 'scipy>=1.9'],
+        'dev': ['pytest>=7', 'ruff>=0.6', 'packaging>=22', 'scipy>=1.9', 'scikit-learn>=1.2'],
     },
 )
