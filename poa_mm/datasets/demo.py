@@ -12,11 +12,10 @@ from poa_mm.registry import DATASETS
 SPLITS = ('train', 'val')
 
 
-def _coordinates(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates of the pixels, turned and shifted at random, in periods of 9 to 18 % of a side."""
-    angle = rng.uniform(0, 2 * math.pi)
-    frequency = 1 / (rng.uniform(0.09, 0.18) * size)
-    x = np.arange(size) * frequency
+def _coordinates(size: int, rng: np.random.Generator, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates of the pixels, about 8 periods a side, shifted at random and turned by about ``angle``."""
+    angle += rng.uniform(-0.2, 0.2)
+    x = np.arange(size) / (rng.uniform(0.1, 0.16) * size)
     u = x * math.cos(angle) + x[:, None] * math.sin(angle) + rng.uniform()
     v = x[:, None] * math.cos(angle) - x * math.sin(angle) + rng.uniform()
     return u, v
@@ -27,25 +26,24 @@ def _wave(phase: np.ndarray) -> np.ndarray:
     return np.clip(0.5 + 2 * np.sin(2 * math.pi * phase), 0, 1)
 
 
-def _stripes(size: int, rng: np.random.Generator) -> np.ndarray:
-    return _wave(_coordinates(size, rng)[0])
+def _stripes(angle: float) -> Callable:
+    """Straight stripes; a mirror image has the same angle or its negative."""
 
+    def draw(size: int, rng: np.random.Generator) -> np.ndarray:
+        return _wave(_coordinates(size, rng, angle * rng.choice((-1, 1)))[0])
 
-def _zigzag(size: int, rng: np.random.Generator) -> np.ndarray:
-    u, v = _coordinates(size, rng)
-    return _wave(u + 1.2 * np.abs(v / 2 % 1 - 0.5))
+    return draw
 
 
 def _checkers(size: int, rng: np.random.Generator) -> np.ndarray:
-    u, v = _coordinates(size, rng)
-    wave = np.sin(math.pi * u) * np.sin(math.pi * v)
-    return np.clip(0.5 + 3 * wave, 0, 1)
+    u, v = _coordinates(size, rng, 0)
+    return np.clip(0.5 + 3 * np.sin(math.pi * u) * np.sin(math.pi * v), 0, 1)
 
 
 def _rings(size: int, rng: np.random.Generator) -> np.ndarray:
-    x, y = np.arange(size) - rng.uniform(0, size, (2, 1))
+    x, y = np.arange(size) - rng.uniform(0.2, 0.8, (2, 1)) * size
     radius = np.sqrt(x**2 + y[:, None] ** 2)
-    return _wave(radius / (rng.uniform(0.09, 0.18) * size) + rng.uniform())
+    return _wave(radius / (rng.uniform(0.1, 0.16) * size) + rng.uniform())
 
 
 def _scatter(outline: np.ndarray, hollow: bool = False) -> Callable:
@@ -81,12 +79,12 @@ def _star(points: int, inner: float) -> np.ndarray:
 
 
 PATTERNS: dict[str, Callable] = dict(
-    stripes=_stripes,
-    zigzag=_zigzag,
+    upright_stripes=_stripes(0),
+    level_stripes=_stripes(math.pi / 2),
+    slanted_stripes=_stripes(math.pi / 4),
     checkers=_checkers,
     rings=_rings,
     discs=_scatter(_polygon(16)),
-    triangles=_scatter(_polygon(3)),
     stars=_scatter(_star(4, 0.35)),
     frames=_scatter(_polygon(4), hollow=True),
 )
@@ -95,8 +93,9 @@ PATTERNS: dict[str, Callable] = dict(
 def draw_image(pattern: str, size: int, rng: np.random.Generator) -> np.ndarray:
     """One image of a pattern.
 
-    Colours, brightness, which of pattern and ground is the lighter, place, size, angle, shading and
-    noise are random and drawn alike for every pattern.
+    Colours, contrast, noise and which of pattern and ground is the lighter are random and drawn alike for
+    every pattern; so are its place and size. Colours change across the image, so that two crops of it share
+    its pattern and little else.
 
     Args:
         pattern: A key of ``PATTERNS``.
@@ -107,12 +106,11 @@ def draw_image(pattern: str, size: int, rng: np.random.Generator) -> np.ndarray:
         (size, size, 3) uint8.
     """
     mask = PATTERNS[pattern](size, rng).astype(np.float32)[..., None]
-    ground = rng.uniform(110, 145, 3)
-    step = rng.uniform(35, 80) * rng.choice((-1, 1)) + rng.uniform(-35, 35, 3)
-    shading = rng.uniform(-70, 70, (3, 3, 3)).astype(np.float32)
+    step = rng.uniform(40, 90) * rng.choice((-1, 1))
+    shading = 128 + rng.uniform(-80, 80, (4, 4, 3)).astype(np.float32)
     image = cv2.resize(shading, (size, size), interpolation=cv2.INTER_CUBIC)
-    image += mask * step.astype(np.float32) + (ground - step / 2).astype(np.float32)
-    image += rng.uniform(4, 16) * rng.standard_normal(image.shape, dtype=np.float32)
+    image += np.float32(step) * (mask - np.float32(0.5))
+    image += rng.uniform(2, 10) * rng.standard_normal(image.shape, dtype=np.float32)
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
