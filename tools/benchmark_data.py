@@ -3,7 +3,7 @@
 import argparse
 import time
 from collections import Counter
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -57,26 +57,20 @@ def torchvision_views(view: multi_crop.View) -> T.Compose:
     )
 
 
-class Stopwatch:
-    """Adds up the seconds spent in functions, by stage."""
+def watch(owner: object, name: str, stage: str, seconds: Counter) -> None:
+    """Replace a function by one that adds its time to ``seconds[stage]``."""
+    function = getattr(owner, name)
 
-    def __init__(self) -> None:
-        self.seconds = Counter()
+    def timed(*args, **kwargs):
+        start = time.process_time()
+        result = function(*args, **kwargs)
+        seconds[stage] += time.process_time() - start
+        return result
 
-    def watch(self, owner: object, name: str, stage: str) -> None:
-        """Replace a function by one that is timed."""
-        function = getattr(owner, name)
-
-        def timed(*args, **kwargs):
-            start = time.process_time()
-            result = function(*args, **kwargs)
-            self.seconds[stage] += time.process_time() - start
-            return result
-
-        setattr(owner, name, timed)
+    setattr(owner, name, timed)
 
 
-def seconds_per_image(make_views: partial, indices: range) -> float:
+def seconds_per_image(make_views: Callable, indices: range) -> float:
     start = time.process_time()
     for index in indices:
         make_views(index)
@@ -87,12 +81,8 @@ def main() -> None:
     args = parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    images = dict(
-        type='mmpretrain.CustomDataset',
-        data_root=str(args.folder),
-        with_label=False,
-        pipeline=[dict(type='LoadImageFromFile')],
-    )
+    images = dict(type='mmpretrain.CustomDataset', data_root=str(args.folder), with_label=False)
+    images['pipeline'] = [dict(type='LoadImageFromFile')]
     with DefaultScope.overwrite_default_scope('poa_mm'):
         dataset = views.ViewsDataset(images, VIEWS)
     files = [dataset.dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
@@ -118,14 +108,14 @@ def main() -> None:
         print(f'\n{name}: {1 / np.median(column):.1f} images/s per core')
     print(f'\nratio {np.median(ratio):.2f} ({ratio.min():.2f} to {ratio.max():.2f})')
 
-    stopwatch = Stopwatch()
+    seconds = Counter()
     for stage, (owner, names) in STAGES.items():
         for name in names:
-            stopwatch.watch(owner, name, stage)
+            watch(owner, name, stage, seconds)
     total = seconds_per_image(ours, range(args.images)) * args.images
-    stopwatch.seconds['other'] = total - sum(stopwatch.seconds.values())
-    for stage, seconds in stopwatch.seconds.items():
-        print(f'{stage:15s} {1e3 * seconds / args.images:6.2f} ms {seconds / total:6.1%}')
+    seconds['other'] = total - sum(seconds.values())
+    for stage, value in seconds.items():
+        print(f'{stage:15s} {1e3 * value / args.images:6.2f} ms {value / total:6.1%}')
 
 
 if __name__ == '__main__':
