@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_gather, get_rank, get_world_size, is_main_process
+from mmengine.dist import all_gather, all_gather_object, get_rank, get_world_size, is_main_process
 from mmengine.logging import print_log
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
@@ -123,18 +123,25 @@ class FeatureReader:
         }
         return features, labels, index[order]
 
-    def count_unreadable(self) -> int:
-        """Images that no process could read so far; warns if there are any."""
-        count = int(gather_rows(torch.tensor([len(self.unreadable)], device=self.device)).sum())
-        if count and is_main_process():
-            print_log(f'{count} images could not be read and were left out', 'current', logging.WARNING)
-        return count
+    def all_unreadable(self) -> list[str]:
+        """Paths and reasons of the images that no process could read so far; warns if there are any."""
+        shares = all_gather_object(self.unreadable)
+        found = [reason for share in shares for reason in share]
+        if found and is_main_process():
+            for reason in found[len(self.unreadable) :]:  # other processes' loggers are silent
+                _warn(f'cannot read image {reason}')
+            _warn(f'{len(found)} images could not be read and were left out')
+        return sorted(found)
 
     def _report_unreadable(self, items: Sequence[Item]) -> None:
         for item in items:
             if item.image is None:
                 self.unreadable.append(item.reason)
-                print_log(f'cannot read image {item.reason}', 'current', logging.WARNING)
+                _warn(f'cannot read image {item.reason}')
+
+
+def _warn(text: str) -> None:
+    print_log(text, 'current', logging.WARNING)
 
 
 def gather_rows(rows: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,9 +43,8 @@ class EvalImages(Dataset):
     def __init__(self, dataset: BaseDataset, resize: int = 256, crop: int = 224) -> None:
         if not 0 < crop <= resize:
             raise ValueError(f'crop must be between 1 and resize, got crop {crop} and resize {resize}')
-        dataset.full_init()
-        if len(dataset) == 0:
-            raise ValueError(f'the data set is empty: {describe(dataset)}')
+        with _plain_errors(describe(dataset)):
+            dataset.full_init()
         if 'gt_label' not in dataset.get_data_info(0):
             raise ValueError(f'the data set has no labels: {describe(dataset)}')
         try:
@@ -111,12 +111,11 @@ def build_dataset(config: Mapping) -> BaseDataset:
 
     Raises:
         FileNotFoundError: If its files are missing.
+        ValueError: If it is empty.
     """
-    try:
+    with _plain_errors(str(config.get('type'))):
         dataset = DATASETS.build(dict(config))
         dataset.full_init()
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f'data {error.filename!r} does not exist') from error
     return dataset
 
 
@@ -140,6 +139,18 @@ def open_split_pair(
             f'for example only one of them has {", ".join(map(str, odd)) or "this order"}'
         )
     return pair[0], pair[1]
+
+
+@contextmanager
+def _plain_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'data {error.filename or name!r} does not exist') from error
+    except ValueError as error:
+        if 'at least one array' in str(error):  # how MMEngine says that its list of images is empty
+            raise ValueError(f'the data set is empty: {name}') from error
+        raise
 
 
 def describe(dataset: BaseDataset) -> str:

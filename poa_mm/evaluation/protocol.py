@@ -102,7 +102,7 @@ def run_knn(
         **{key: value for key, value in source.items() if key != 'cfg'},
         config=cfg.filename,
         subnets=list(subnets),
-        data=dict(**data, unreadable=reader.count_unreadable()),
+        data=dict(**data, unreadable=reader.all_unreadable()),
         untrained_seed=seed if untrained else None,
         processes=get_world_size(),
         time=datetime.datetime.now().isoformat(timespec='seconds'),

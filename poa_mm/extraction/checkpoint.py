@@ -80,9 +80,15 @@ def read_config(text: str) -> Config:
     """The config that MMEngine wrote as Python text: literals and ``dict(...)`` only, never executed.
 
     A value that is something else becomes ``None``.
+
+    Raises:
+        ValueError: If the text is no config.
     """
-    body = ast.parse(text).body
-    return Config({n.targets[0].id: _literal(n.value) for n in body if isinstance(n, ast.Assign)})
+    try:
+        assignments = [node for node in ast.parse(text).body if isinstance(node, ast.Assign)]
+        return Config({node.targets[0].id: _literal(node.value) for node in assignments})
+    except (SyntaxError, AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f'the config that the checkpoint holds cannot be read: {error}') from error
 
 
 def _literal(node: ast.expr) -> Any:

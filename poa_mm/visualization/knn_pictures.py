@@ -17,7 +17,8 @@ STYLES = {  # colours that are told apart with colour-blind eyes, and in print
     'pretrained': dict(color='#0072B2', marker='o', label='pre-trained'),
     'untrained': dict(color='#767676', marker='s', label='untrained'),
 }
-SINGLE_STYLE = dict(color='#D55E00', marker='D', s=46, linewidths=0, zorder=4)
+SINGLE_STYLE = dict(color='#D55E00', marker='D', label='each trained alone')
+PIXEL_STYLE = dict(color='black', lw=1, ls=(0, (5, 3)), zorder=2.5, label='raw pixels')
 
 
 def plot_size_curve(
@@ -25,7 +26,7 @@ def plot_size_curve(
 ) -> Path:
     """Accuracy of the sub-networks over their number of parameters.
 
-    The line follows the best network up to each size; all networks are dots.
+    Every network is a dot; the line is the best pre-trained one up to each size.
 
     Args:
         results: Entries of k-NN result files (kinds ``pretrained``, ``untrained``, ``thumbnails``).
@@ -46,30 +47,26 @@ def plot_size_curve(
         if not points:
             continue
         sizes, values, _ = zip(*points)
-        front = np.maximum.accumulate(values)
-        dots = {key: value for key, value in style.items() if key != 'label'}
-        axes.plot(sizes, front, color=style['color'], lw=1.6, drawstyle='steps-post', alpha=0.6, zorder=2)
-        axes.scatter(sizes, values, s=26 if len(points) < 40 else 14, linewidths=0, zorder=3, **dots)
-        _label_line(axes, sizes[-1], front[-1], style['label'], style['color'])
+        axes.scatter(sizes, values, s=28 if len(points) < 40 else 14, linewidths=0, zorder=3, **style)
+        if kind == 'pretrained':
+            front = np.maximum.accumulate(values)
+            axes.plot(sizes, front, color=style['color'], lw=1.5, drawstyle='steps-post', alpha=0.5)
         if kind == 'pretrained' and len(points) <= 16:
             for size, value, name in points:
                 axes.annotate(name, (size, value), (0, 6), textcoords='offset points', ha='center', fontsize=7)
     if single:
         sizes = [result['params'] / 1e6 for result in single]
         values = [accuracy_of(result, k) for result in single]
-        axes.scatter(sizes, values, label='each trained alone', **SINGLE_STYLE)
-        axes.legend(frameon=False, fontsize=8, loc='lower right')
-    for result in results:
-        if result['kind'] == 'thumbnails':
-            value = accuracy_of(result, k)
-            axes.axhline(value, color='black', lw=1, ls=(0, (5, 3)), zorder=1)
-            axes.annotate('raw pixels', (1, value), (6, 0), xycoords=('axes fraction', 'data'), **LABEL)
-            break
+        axes.scatter(sizes, values, s=42, linewidths=0, zorder=4, **SINGLE_STYLE)
+    pixels = next((accuracy_of(result, k) for result in results if result['kind'] == 'thumbnails'), None)
+    if pixels is not None:
+        axes.axhline(pixels, **PIXEL_STYLE)
+    axes.legend(frameon=False, fontsize=8, loc='lower left', bbox_to_anchor=(-0.02, 1), ncols=4)
     axes.set_xscale('log')
     _plain_log_ticks(axes)
     axes.set_xlabel('parameters, millions')
     axes.set_ylabel(f'k-NN accuracy, % ({"best k" if k is None else f"k = {k}"})')
-    axes.set_title(title, fontsize=10, loc='left')
+    figure.suptitle(title, fontsize=10)
     axes.grid(True, which='major', color='#e6e6e6', lw=0.8)
     axes.spines[['top', 'right']].set_visible(False)
     return _save(figure, path)
@@ -96,7 +93,7 @@ def plot_heat_map(
     widths = sorted({width for width, _ in cells})
     depths = sorted({depth for _, depth in cells}, key=lambda depth: (np.sum(depth), depth))
     grid = np.array([[cells.get((width, depth), np.nan) for width in widths] for depth in depths])
-    size = max(4.0, 1.6 + 0.5 * len(widths)), max(2.8, 1.2 + 0.32 * min(len(depths), 60))
+    size = max(4.0, 1.6 + 0.5 * len(widths)), max(2.8, 1.2 + 0.32 * min(len(depths), 30))
     figure = Figure(figsize=size, dpi=150, layout='constrained')
     axes = figure.subplots()
     image = axes.imshow(grid, origin='lower', aspect='auto', cmap='viridis')
@@ -131,13 +128,6 @@ def accuracy_of(result: Mapping[str, Any], k: int | None) -> float:
     if str(k) not in result['accuracy']:
         raise ValueError(f'no accuracy for k = {k}: measured are {", ".join(result["accuracy"])}')
     return result['accuracy'][str(k)]
-
-
-LABEL = dict(textcoords='offset points', va='center', fontsize=8, annotation_clip=False)
-
-
-def _label_line(axes: Any, x: float, y: float, text: str, colour: str) -> None:
-    axes.annotate(text, (1, y), (6, 0), xycoords=('axes fraction', 'data'), color=colour, **LABEL)
 
 
 def _plain_log_ticks(axes: Any) -> None:

@@ -1,0 +1,63 @@
+"""The command line ``tools/extract.py``."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from poa_mm.registry import MODELS
+
+TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'extract.py'
+BACKBONE = dict(
+    type='ElasticVisionTransformer', img_size=16, patch_size=8, widths=(16, 32, 8), depths=(2, 4), head_dim=8
+)
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    backbone = MODELS.build(BACKBONE)
+    torch.save(
+        dict(
+            meta=dict(cfg=Config(dict(model=dict(backbone=BACKBONE))).pretty_text, iter=5),
+            state_dict={f'teacher.backbone.{k}': v for k, v in backbone.state_dict().items()},
+        ),
+        tmp_path / 'iter_5.pth',
+    )
+    return tmp_path / 'iter_5.pth'
+
+
+def extract(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, 'argv', ['extract.py', *map(str, arguments)])
+    runpy.run_path(str(TOOL), run_name='__main__')
+
+
+def test_extract(checkpoint, tmp_path, monkeypatch, capsys):
+    extract(monkeypatch, checkpoint, '--subnets', '24x3', 'named', '--out', tmp_path / 'out')
+    files = sorted(path.name for path in (tmp_path / 'out').iterdir())
+    assert files == ['16x2.pth', '16x2.py', '24x3.pth', '24x3.py', '32x4.pth', '32x4.py']
+    table = capsys.readouterr().out
+    params = torch.load(tmp_path / 'out' / '24x3.pth', weights_only=True)['meta']['num_params']
+    assert any('24x3.pth' in line and f'{params:,}' in line for line in table.splitlines())
+    assert f'3 sub-networks from the teacher of {checkpoint}, iteration 5' in table
+
+    extract(monkeypatch, checkpoint, '--subnets', 'all', '--out', tmp_path / 'all')
+    assert len(list((tmp_path / 'all').glob('*.pth'))) == 9
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['--subnets', 'S'], "unknown sub-network 'S'; allowed are widths 16, 24, 32; depths 2 to 4"),
+        (['--config', 'nowhere.py'], "config 'nowhere.py' does not exist"),
+        (['--branch', 'student'], 'no weights named backbone.*'),
+    ],
+)
+def test_errors_are_one_line(checkpoint, tmp_path, monkeypatch, capsys, arguments, message):
+    with pytest.raises(SystemExit) as stopped:
+        extract(monkeypatch, checkpoint, '--out', tmp_path / 'out', *arguments)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / 'out').exists()

@@ -1,0 +1,127 @@
+"""The command lines ``tools/knn.py`` and ``tools/report.py``, in one process and in two."""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from PIL import Image
+
+from poa_mm.registry import MODELS
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+CONFIG = """
+model = dict(
+    type='POA',
+    backbone=dict(
+        type='ElasticVisionTransformer', img_size=16, patch_size=8, widths=(16, 32, 8), depths=(2, 4), head_dim=8))
+randomness = dict(seed=4)
+knn = dict(
+    train=dict(type='DemoDataset', split='train', num_samples=24, image_size=24),
+    val=dict(type='DemoDataset', split='val', num_samples=16, image_size=24),
+    ks=(3, 9))
+"""
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A config, a checkpoint of it, and two folders of images, one of them unreadable."""
+    (tmp_path / 'tiny.py').write_text(CONFIG)
+    cfg = Config.fromfile(tmp_path / 'tiny.py')
+    torch.manual_seed(0)
+    backbone = MODELS.build(cfg.model.backbone)
+    for parameter in backbone.parameters():  # else all features are alike, and rounding decides
+        parameter.data += 0.2 * torch.randn_like(parameter)
+    weights = {f'teacher.backbone.{k}': v for k, v in backbone.state_dict().items()}
+    meta = dict(cfg=cfg.pretty_text, iter=5, seed=4)
+    torch.save(dict(meta=meta, state_dict=weights), tmp_path / 'iter_5.pth')
+    rng = np.random.default_rng(0)
+    for split, number in (('train', 9), ('val', 4)):
+        for label, name in enumerate(('dark', 'light')):
+            folder = tmp_path / split / name
+            folder.mkdir(parents=True)
+            for i in range(number):
+                pixels = rng.integers(20 * label, 20 * label + 200, (20, 22, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f'{i}.png')
+    (tmp_path / 'train' / 'dark' / '4.png').write_bytes(b'broken')
+    return tmp_path
+
+
+def run(monkeypatch, place, tool, *arguments):
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(sys, 'argv', [tool, *map(str, arguments)])
+    runpy.run_path(str(TOOLS / tool), run_name='__main__')
+
+
+def test_table_json_and_report(place, monkeypatch, capsys):
+    networks = ['--subnets', 'named', '24x3', '--untrained', '--thumbnails']
+    run(monkeypatch, place, 'knn.py', 'tiny.py', 'iter_5.pth', *networks, '--workers', 0, '--out', 'out/knn.json')
+    table = capsys.readouterr().out
+    record = json.loads((place / 'out/knn.json').read_text())
+    assert [(r['kind'], r.get('subnet')) for r in record['results']] == [
+        *(('pretrained', s) for s in ('16x2', '32x4', '24x3')),
+        *(('untrained', s) for s in ('16x2', '32x4', '24x3')),
+        ('thumbnails', None),
+    ]
+    assert record['protocol'] == dict(name='knn', ks=[3, 9], resize=18, crop=16, temperature=0.07, amp=False)
+    assert (record['checkpoint'], record['iteration'], record['untrained_seed']) == ('iter_5.pth', 5, 4)
+    assert record['data']['train'] == dict(source='DemoDataset', images=24)
+    assert record['data']['unreadable'] == [] and 'torch' in record['versions']
+    assert all(r['best'] == max(r['accuracy'].values()) for r in record['results'])
+    assert table.count('pretrained') == 4 and record['summary'] in table
+
+    run(monkeypatch, place, 'report.py', 'out/knn.json', '--single', 'out/knn.json', '--out', 'report')
+    assert sorted(p.name for p in (place / 'report').iterdir()) == ['heat_map.png', 'knn.md', 'size_curve.png']
+    assert (place / 'report/knn.md').read_text().count('| trained alone') == 3
+
+
+def test_two_processes_equal_one(place, monkeypatch):
+    arguments = ['tiny.py', 'iter_5.pth', '--subnets', 'all', '--thumbnails', '--train', 'train', '--val', 'val']
+    arguments += ['--k', '3', '17', '--workers', '0', '--batch-size', '3', '--resize', '20']
+    run(monkeypatch, place, 'knn.py', *arguments, '--out', 'one.json')
+    env = {**os.environ, 'CUDA_VISIBLE_DEVICES': '-1', 'OMP_NUM_THREADS': '1'}
+    launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2']
+    command = [*launch, str(TOOLS / 'knn.py'), *arguments, '--launcher', 'pytorch', '--out', 'two.json']
+    done = subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    one, two = (json.loads((place / name).read_text()) for name in ('one.json', 'two.json'))
+    assert two['processes'] == 2 and done.stdout.count('k-NN of iter_5.pth') == 1
+    assert one['results'] == two['results'] and len(one['results']) == 10
+    assert len({str(result['accuracy']) for result in one['results']}) > 3
+    assert one['data'] == two['data'] and len(one['data']['unreadable']) == 1
+    assert 'train/dark/4.png' in one['data']['unreadable'][0]
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['nowhere.py'], "config 'nowhere.py' does not exist"),
+        (['tiny.py'], 'nothing to compare: give a checkpoint, --untrained or --thumbnails'),
+        (['tiny.py', 'no.pth'], "checkpoint 'no.pth' does not exist"),
+        (['tiny.py', 'iter_5.pth', '--subnets', '20x2'], 'sub-network 20x2 is not in this space; allowed are'),
+        (['tiny.py', 'iter_5.pth', '--k', '25'], 'k must be from 1 to the size of the gallery (24 images)'),
+        (['tiny.py', 'iter_5.pth', '--train', 'train'], '--train and --val go together'),
+        (['tiny.py', 'iter_5.pth', '--train', 'a', '--val', 'b'], "data folder 'a' does not exist"),
+        (['tiny.py', 'iter_5.pth', '--crop', '20'], 'image size 20 x 20 is no multiple of patch_size 8'),
+        (['tiny.py', '--untrained', '--cfg-options', 'knn.kk=3'], "unknown keys ['kk']"),
+        (['tiny.py', 'iter_5.pth', '--cfg-options', 'model.backbone.depths="(2,3)"'], 'of another space'),
+    ],
+)
+def test_errors_are_one_line(place, monkeypatch, capsys, arguments, message):
+    with pytest.raises(SystemExit) as stopped:
+        run(monkeypatch, place, 'knn.py', *arguments, '--workers', 0)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_report_of_something_else(place, monkeypatch, capsys):
+    (place / 'x.json').write_text('{"protocol": 1}')
+    with pytest.raises(SystemExit):
+        run(monkeypatch, place, 'report.py', 'x.json', '--out', 'report')
+    assert 'x.json is no result of tools/knn.py' in capsys.readouterr().err.splitlines()[-1]
