@@ -67,6 +67,8 @@ def load_config(
     if not Path(path).is_file():
         raise FileNotFoundError(f'config {path!r} does not exist')
     cfg = Config.fromfile(path)
+    if 'data_root' in options and 'data_root' in cfg:
+        _move_data(cfg, cfg.data_root, options['data_root'])
     for key, value in options.items():
         if not _has_key(cfg, key):
             print_log(f'--cfg-options adds {key!r}, which {path} does not have', level=logging.WARNING)
@@ -159,6 +161,16 @@ def prepare_processes(cfg: Config) -> None:
     unused = cfg.get('find_unused_parameters', False)
     default = dict(broadcast_buffers=False, find_unused_parameters=unused)
     cfg.model_wrapper_cfg = {**(cfg.get('model_wrapper_cfg') or default), 'device_ids': None}
+
+
+def _move_data(node: Any, old: str, new: str) -> None:
+    """Replace the folder of the data wherever the config uses it, at its start or alone."""
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, value in list(items):
+        if isinstance(value, str) and (value == old or value.startswith(f'{old}/')):
+            node[key] = new + value[len(old) :]
+        elif isinstance(value, dict | list):
+            _move_data(value, old, new)
 
 
 def _has_key(cfg: Any, key: str) -> bool:

@@ -13,6 +13,7 @@ def _child(name: str, location: str) -> Registry:
 
 
 MODELS = _child('MODELS', 'poa_mm.models')
+MODEL_WRAPPERS = _child('MODEL_WRAPPERS', 'poa_mm.models')
 DATASETS = _child('DATASETS', 'poa_mm.datasets')
 DATA_SAMPLERS = _child('DATA_SAMPLERS', 'poa_mm.datasets')
 TRANSFORMS = _child('TRANSFORMS', 'poa_mm.datasets')
@@ -21,6 +22,8 @@ HOOKS = _child('HOOKS', 'poa_mm.engine')
 LOOPS = _child('LOOPS', 'poa_mm.engine')
 OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'poa_mm.engine')
 OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'poa_mm.engine')
+OPTIMIZERS = _child('OPTIMIZERS', 'poa_mm.engine')
 PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS', 'poa_mm.engine')
 METRICS = _child('METRICS', 'poa_mm.evaluation')
+VISBACKENDS = _child('VISBACKENDS', 'poa_mm.visualization')
 VISUALIZERS = _child('VISUALIZERS', 'poa_mm.visualization')

@@ -289,14 +289,11 @@ class POA(BaseSelfSupervisor):
             'global': [
                 cross_view_global(t, s, temp) / num_terms for t, s in zip(targets.global_, student.global_)
             ],
-            'local': [
-                cross_view_local(t, s, temp) / num_terms for t, s in zip(targets.global_, student.local)
-            ],
+            'local': [cross_view_local(t, s, temp) / num_terms for t, s in zip(targets.global_, student.local)],
         }
         if mask_weights is not None:
             terms['patch'] = [
-                masked_patch(t, s, mask_weights, num_crops, temp)
-                for t, s in zip(targets.patch, student.patch)
+                masked_patch(t, s, mask_weights, num_crops, temp) for t, s in zip(targets.patch, student.patch)
             ]
         return terms
 

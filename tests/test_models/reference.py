@@ -44,9 +44,7 @@ def vit(params, images, masks, width, depth, *, patch, head_dim, max_width, max_
         b = f'layers.{k}.'
         y = norm(x, b + 'ln1')
         w, bias = p[b + 'attn.qkv.weight'], p[b + 'attn.qkv.bias']
-        q, key, v = (
-            a * (y @ w[g * full : g * full + d, :d].T) + bias[g * full : g * full + d] for g in range(3)
-        )
+        q, key, v = (a * (y @ w[g * full : g * full + d, :d].T) + bias[g * full : g * full + d] for g in range(3))
         heads = []
         for h in range(d // head_dim):
             part = slice(h * head_dim, (h + 1) * head_dim)

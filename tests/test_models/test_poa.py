@@ -52,7 +52,16 @@ def reference_step(model, subnet, temp, patch_loss):
 
     def run(params, images, masks, width, depth):
         return reference.vit(
-            params, images, masks, width, depth, patch=8, head_dim=16, max_width=64, max_depth=4, prefix='backbone.'
+            params,
+            images,
+            masks,
+            width,
+            depth,
+            patch=8,
+            head_dim=16,
+            max_width=64,
+            max_depth=4,
+            prefix='backbone.',
         )
 
     sizes = {'intact': (64, 4), 'elastic': (subnet.width, subnet.depth)}
@@ -159,7 +168,9 @@ def test_loss_weights(weights, gone):
 def test_no_scaling_changes_only_slices():
     def total(subnet, scaled):
         backbone = dict(type='ElasticVisionTransformer', **SIZES, layer_scale_init_value=0.5, scaled=scaled)
-        head = dict(type='MultiPrototypeHead', num_prototypes=(40,), hidden_dims=48, bottleneck_dims=24, scaled=scaled)
+        head = dict(
+            type='MultiPrototypeHead', num_prototypes=(40,), hidden_dims=48, bottleneck_dims=24, scaled=scaled
+        )
         return build(backbone=backbone, head=head).compute_losses(*batch(), subnet=subnet, teacher_temp=0.05)
 
     assert torch.equal(total('64x3', True)['loss'], total('64x3', False)['loss'])

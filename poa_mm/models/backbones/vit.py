@@ -19,6 +19,7 @@ from poa_mm.elastic import (
 )
 from poa_mm.registry import MODELS
 
+from .attention import attend
 from .base import ElasticBackbone
 from .drop_path import add_residual
 from .ffn import ElasticFFN, layer_scale
@@ -50,7 +51,7 @@ class ElasticAttention(nn.Module):
         out = []
         for part, (n, length) in zip(qkv.split([n * length for n, length in shapes]), shapes):
             q, k, v = part.view(n, length, 3, -1, self.head_dim).permute(2, 0, 3, 1, 4)
-            attended = F.scaled_dot_product_attention(q, k, v)
+            attended = attend(q, k, v)
             out.append(attended.transpose(1, 2).reshape(n * length, -1))
         return self.gamma1(self.proj(torch.cat(out) if len(out) > 1 else out[0]))
 

@@ -64,9 +64,7 @@ def same_view(intact: Tensor, elastic: Tensor, temperature: float) -> Tensor:
     return cross_entropy(targets, elastic, temperature).mean()
 
 
-def masked_patch(
-    targets: Tensor, logits: Tensor, weights: Tensor, num_crops: int, temperature: float
-) -> Tensor:
+def masked_patch(targets: Tensor, logits: Tensor, weights: Tensor, num_crops: int, temperature: float) -> Tensor:
     """Mean over a crop's masked patches, summed over the crops that have some, over the number of all crops.
 
     Args:

@@ -1,0 +1,5 @@
+"""Table 18, S = 1: every sub-network is drawn equally often (S = 2: both strengths 2)."""
+
+_base_ = '../poa_vitl.py'
+
+model = dict(sampler=dict(width_strength=1, depth_strength=1))

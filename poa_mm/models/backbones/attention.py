@@ -1,0 +1,29 @@
+"""The attention product, by the fastest way that the device has."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``softmax(q k^T / sqrt(d) + bias) v``.
+
+    PyTorch's ``scaled_dot_product_attention``, but for half precision on a CPU: there its kernel takes several
+    times as long as the plain products (docs/benchmarks.md).
+
+    Args:
+        q: ``(..., L, d)``.
+        k: ``(..., L, d)``.
+        v: ``(..., L, d)``.
+        bias: Added to the scores; broadcasts to ``(..., L, L)``.
+
+    Returns:
+        ``(..., L, d)``.
+    """
+    if q.device.type == 'cpu' and q.dtype in (torch.bfloat16, torch.float16):
+        scores = (q @ k.transpose(-1, -2)).float() * q.shape[-1] ** -0.5
+        scores = scores if bias is None else scores + bias
+        return scores.softmax(-1).to(v.dtype) @ v
+    return F.scaled_dot_product_attention(q, k, v, None if bias is None else bias.to(q.dtype))
