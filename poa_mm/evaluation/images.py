@@ -114,7 +114,7 @@ def build_dataset(config: Mapping) -> BaseDataset:
         ValueError: If it is empty.
     """
     with _plain_errors(str(config.get('type'))):
-        dataset = DATASETS.build(dict(config))
+        dataset = DATASETS.build({'_scope_': 'poa_mm', **config})
         dataset.full_init()
     return dataset
 

@@ -203,8 +203,7 @@ def evaluate_knn(
     index, labels = gather_rows(torch.cat(seen)).unbind(dim=1)
     train_labels = labels.new_zeros(len(train)).index_put((index,), labels)
     return {
-        name: _accuracy(search.result(), train_labels, val_labels, ks, temperature)
-        for name, search in searches.items()
+        name: _accuracy(search.result(), train_labels, val_labels, ks, temperature) for name, search in searches.items()
     }
 
 

@@ -80,7 +80,8 @@ def run_knn(
     pair = open_split_pair(settings.get('train'), settings.get('val'))
     train, val = (EvalImages(dataset, settings['resize'], settings['crop']) for dataset in pair)
     model_cfg = source.get('cfg', cfg).get('model', {})
-    preprocessor = MODELS.build(model_cfg.get('data_preprocessor') or dict(type='MultiCropPreprocessor'))
+    preprocessor_cfg = model_cfg.get('data_preprocessor') or dict(type='MultiCropPreprocessor')
+    preprocessor = MODELS.build({'_scope_': 'poa_mm', **preprocessor_cfg})
     reader = FeatureReader(
         {candidate.key: candidate.network for candidate in candidates},
         preprocessor.mean.flatten().tolist(),

@@ -70,7 +70,8 @@ def build_backbone(cfg: Config, seed: int = 0) -> ElasticBackbone:
         raise ValueError(f'{cfg.filename or "the config"} has no model.backbone: it is no pre-training config')
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        backbone = MODELS.build({**backbone_cfg, 'init_cfg': None})
+        # Whatever toolbox's program calls this, the config speaks of ours.
+        backbone = MODELS.build({'_scope_': 'poa_mm', **backbone_cfg, 'init_cfg': None})
     if not isinstance(backbone, ElasticBackbone):
         raise ValueError(f'model.backbone must be elastic, got {backbone_cfg["type"]}')
     return backbone.eval()
@@ -109,9 +110,7 @@ def _literal(node: ast.expr) -> Any:
 def _backbone_weights(contents: dict, checkpoint: str | Path, branch: str) -> dict[str, Tensor]:
     meta, state_dict = contents.get('meta'), contents.get('state_dict')
     if isinstance(meta, dict) and 'subnet' in meta:
-        raise ValueError(
-            f'{checkpoint} is an extracted sub-network ({meta["subnet"]}), not a pre-training checkpoint'
-        )
+        raise ValueError(f'{checkpoint} is an extracted sub-network ({meta["subnet"]}), not a pre-training checkpoint')
     if not isinstance(meta, dict) or not isinstance(state_dict, dict):
         raise ValueError(f'{checkpoint} is no pre-training checkpoint: it lacks meta or state_dict')
     prefix = PREFIXES[branch]
@@ -130,9 +129,7 @@ def _check_same_space(checkpoint: str | Path, own: ElasticBackbone, given: Elast
     _check_shapes(checkpoint, own.state_dict(), given.state_dict(), 'the config')
 
 
-def _check_shapes(
-    checkpoint: str | Path, weights: dict[str, Tensor], expected: dict[str, Tensor], where: str
-) -> None:
+def _check_shapes(checkpoint: str | Path, weights: dict[str, Tensor], expected: dict[str, Tensor], where: str) -> None:
     for name in sorted(weights.keys() | expected.keys()):
         shapes = [tuple(d[name].shape) if name in d else 'missing' for d in (weights, expected)]
         if shapes[0] != shapes[1]:

@@ -14,9 +14,7 @@ from poa_mm.elastic import Subnet, collect_cuts, slice_state_dict
 from poa_mm.models.backbones import ElasticBackbone
 
 
-def export_subnet(
-    backbone: ElasticBackbone, subnet: Subnet | str, out_dir: str | Path, meta: dict[str, Any]
-) -> Path:
+def export_subnet(backbone: ElasticBackbone, subnet: Subnet | str, out_dir: str | Path, meta: dict[str, Any]) -> Path:
     """Write the weights of a sub-network and a config that uses them (POA, sec. 3.3).
 
     ``<name>.pth`` loads strictly into the network that ``<name>.py`` describes, with no code of this project.

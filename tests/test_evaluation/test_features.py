@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
 from PIL import Image
 
 from poa_mm.datasets import DemoDataset
@@ -112,6 +113,11 @@ def test_folders_that_will_not_do(folder, tmp_path):
     (tmp_path / 'bare' / 'x').mkdir(parents=True)
     with pytest.raises(ValueError, match='none of them has images'):
         image_folder(tmp_path / 'bare')
+
+
+def test_under_the_scope_of_another_toolbox(folder):
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        open_split_pair(folder, dict(type='DemoDataset', num_samples=8, metainfo=dict(classes=('cat', 'dog'))))
 
 
 def test_splits_that_do_not_match(folder, tmp_path):

@@ -5,6 +5,7 @@ import os
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from poa_mm.extraction import build_backbone, export_subnet, load_pretrained
 from poa_mm.extraction.checkpoint import read_config
@@ -28,6 +29,11 @@ def test_branches(checkpoint, contents, branch, prefix):
         checkpoint=str(checkpoint), branch=branch, iteration=12, seed=3, experiment_name='tiny'
     )
     assert meta['cfg'].randomness.seed == 3
+
+
+def test_under_the_scope_of_another_toolbox(checkpoint):
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        assert len(load_pretrained(checkpoint)[0].space) == 9
 
 
 def test_nothing_in_the_file_is_executed(contents, tmp_path):

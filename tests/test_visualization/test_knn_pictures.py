@@ -25,10 +25,7 @@ def entry(kind, width, depth, best):
 @pytest.fixture
 def results():
     found = [
-        entry(kind, w, d, 40.0 + w / 8 + d)
-        for kind in ('pretrained', 'untrained')
-        for w in (16, 32)
-        for d in (2, 3)
+        entry(kind, w, d, 40.0 + w / 8 + d) for kind in ('pretrained', 'untrained') for w in (16, 32) for d in (2, 3)
     ]
     pixels = dict(
         kind='thumbnails', name='8x8 pixels', params=0, accuracy={'10': 30.0, '20': 29.0}, best_k=10, best=30.0
@@ -45,9 +42,7 @@ def figures(monkeypatch):
 
 
 def test_size_curve(results, figures, tmp_path):
-    path = plot_size_curve(
-        results, tmp_path / 'new' / 'curve.png', single=[entry('pretrained', 16, 2, 41.0)], k=20
-    )
+    path = plot_size_curve(results, tmp_path / 'new' / 'curve.png', single=[entry('pretrained', 16, 2, 41.0)], k=20)
     assert Image.open(path).width > 500
     axes = figures[0].axes[0]
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
