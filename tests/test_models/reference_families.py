@@ -59,10 +59,7 @@ def swin(params, images, masks, subnet, *, max_width, max_depths, elastic, windo
                 bias = torch.stack(
                     [
                         torch.stack(
-                            [
-                                table[(r - s + window - 1) * (2 * window - 1) + c - t + window - 1]
-                                for s, t in places
-                            ]
+                            [table[(r - s + window - 1) * (2 * window - 1) + c - t + window - 1] for s, t in places]
                         )
                         for r, c in places
                     ]

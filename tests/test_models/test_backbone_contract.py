@@ -200,9 +200,7 @@ def test_recomputed_activations_give_the_same_gradients(backbone):
 
 
 def test_layer_depths_rise_from_input_to_output(backbone):
-    ids, nums = zip(
-        *(backbone.get_layer_depth(f'backbone.{n}', 'backbone.') for n, _ in backbone.named_parameters())
-    )
+    ids, nums = zip(*(backbone.get_layer_depth(f'backbone.{n}', 'backbone.') for n, _ in backbone.named_parameters()))
     (num_layers,) = set(nums)
     assert set(ids) <= set(range(num_layers)) and min(ids) == 0 and max(ids) == num_layers - 1
     assert backbone.get_layer_depth('head.weight', 'backbone.') == (num_layers - 1, num_layers)

@@ -12,9 +12,7 @@ from mmseg.registry import MODELS as MMSEG
 from poa_mm.elastic import SubnetSampler, collect_cuts
 from poa_mm.models import ElasticResNet, StaticResNet
 
-SMALL = dict(
-    widths=(8, 16, 4), depths=((1, 1), (1, 2), (1, 3), (2, 2)), stem_channels=8, out_channels=32, num_groups=4
-)
+SMALL = dict(widths=(8, 16, 4), depths=((1, 1), (1, 2), (1, 3), (2, 2)), stem_channels=8, out_channels=32, num_groups=4)
 GN = dict(type='GN', num_groups=32)
 
 
@@ -106,9 +104,7 @@ def test_mmseg_loads_it_strictly(real, name, depth):
 @torch.no_grad()
 def test_static_resnet_is_mmpretrains_where_both_exist():
     ours, theirs = StaticResNet([3, 4, 6, 3], 128), ResNet(50, base_channels=128, expansion=2, norm_cfg=GN)
-    assert [(n, p.shape) for n, p in ours.named_parameters()] == [
-        (n, p.shape) for n, p in theirs.named_parameters()
-    ]
+    assert [(n, p.shape) for n, p in ours.named_parameters()] == [(n, p.shape) for n, p in theirs.named_parameters()]
     theirs.load_state_dict(ours.state_dict(), strict=True)
     images = torch.randn(1, 3, 40, 64)
     assert ours(images)[-1].equal(theirs(images)[-1])

@@ -29,8 +29,7 @@ class MaskCells:
     def __post_init__(self) -> None:
         if self.stride < 1 or self.stride % self.stem_stride or self.last_stride % self.stride:
             raise ValueError(
-                f'mask_stride must be a multiple of {self.stem_stride} and divide {self.last_stride}, '
-                f'got {self.stride}'
+                f'mask_stride must be a multiple of {self.stem_stride} and divide {self.last_stride}, got {self.stride}'
             )
 
     def spread_masks(self, masks: Tensor, height: int, width: int) -> Tensor:

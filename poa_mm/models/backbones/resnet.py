@@ -38,9 +38,7 @@ class ElasticBottleneck(nn.Module):
         super().__init__()
         self.conv1 = ElasticConv2d(in_channels, mid_channels, 1, bias=False, elastic_in=False)
         self.gn1 = ElasticGroupNorm(num_groups, mid_channels)
-        self.conv2 = ElasticConv2d(
-            mid_channels, mid_channels, 3, stride=stride, padding=1, bias=False, scaled=scaled
-        )
+        self.conv2 = ElasticConv2d(mid_channels, mid_channels, 3, stride=stride, padding=1, bias=False, scaled=scaled)
         self.gn2 = ElasticGroupNorm(num_groups, mid_channels)
         self.conv3 = ElasticConv2d(mid_channels, out_channels, 1, bias=False, elastic_out=False, scaled=scaled)
         self.gn3 = nn.GroupNorm(num_groups, out_channels)

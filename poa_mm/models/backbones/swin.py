@@ -20,6 +20,7 @@ from poa_mm.elastic import (
 )
 from poa_mm.registry import MODELS
 
+from .attention import attend
 from .base import ElasticBackbone
 from .drop_path import add_residual
 from .ffn import ElasticFFN
@@ -76,7 +77,7 @@ class ElasticWindowMSA(nn.Module):
         out = []
         for part, window, (_, height, width) in zip(qkv, windows, sizes):
             part = part.view(*window.shape[:-1], 3, -1, self.head_dim).permute(3, 0, 1, 4, 2, 5)
-            attended = self._attend(part, bias, height, width, shift).transpose(2, 3).flatten(3)
+            attended = self._window_products(part, bias, height, width, shift).transpose(2, 3).flatten(3)
             out.append(merge_windows(attended, height, width, self.window_size, shift))
         return self.proj(join_sizes(out))
 
@@ -85,7 +86,7 @@ class ElasticWindowMSA(nn.Module):
         table, index = self.relative_position_bias_table[:, :num_heads], self.relative_position_index
         return table[index.flatten()].view(*index.shape, -1).permute(2, 0, 1)
 
-    def _attend(self, qkv: Tensor, bias: Tensor, height: int, width: int, shift: int) -> Tensor:
+    def _window_products(self, qkv: Tensor, bias: Tensor, height: int, width: int, shift: int) -> Tensor:
         """``(3, N, windows, heads, area, head_dim) -> (N, windows, heads, area, head_dim)``.
 
         The mask must broadcast over the first axis, so windows join the images where all have the same mask,
@@ -97,15 +98,13 @@ class ElasticWindowMSA(nn.Module):
             bias, qkv = (bias + mask).flatten(0, 1), qkv.flatten(2, 3)
         else:
             qkv = qkv.flatten(1, 2)
-        return F.scaled_dot_product_attention(*qkv, attn_mask=bias).view(shape)
+        return attend(*qkv, bias).view(shape)
 
 
 class ElasticSwinBlock(nn.Module):
     """Pre-norm Transformer block with attention in windows, on the tokens of several crop sizes."""
 
-    def __init__(
-        self, embed_dims: int, head_dim: int, window_size: int, drop_path_rate: float, scaled: bool
-    ) -> None:
+    def __init__(self, embed_dims: int, head_dim: int, window_size: int, drop_path_rate: float, scaled: bool) -> None:
         super().__init__()
         self.norm1 = ElasticLayerNorm(embed_dims)
         self.attn = nn.Module()  # mmpretrain's names
@@ -117,13 +116,13 @@ class ElasticSwinBlock(nn.Module):
     def forward(self, x: Tensor, sizes: Sizes, shift: int) -> Tensor:
         """``(T, D) -> (T, D)``; see :class:`ElasticWindowMSA`."""
 
-        def attend(x: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
+        def attention(x: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
             kept = [(n, h, w) for (n, _), (_, h, w) in zip(shapes, sizes)]
             return self.attn.w_msa(self.norm1(x), kept, shift)
 
         rate = self.drop_path_rate if self.training else 0.0
         shapes = [(n, h * w) for n, h, w in sizes]
-        x = add_residual(x, shapes, attend, rate)
+        x = add_residual(x, shapes, attention, rate)
         return add_residual(x, shapes, lambda x, _: self.ffn(self.norm2(x)), rate)
 
 
@@ -223,8 +222,7 @@ class ElasticSwinTransformer(ElasticBackbone):
         for i, depth in enumerate(self.depths):
             stage = nn.Module()
             stage.blocks = nn.ModuleList(
-                ElasticSwinBlock(embed_dims * 2**i, head_dim, window_size, next(rates), scaled)
-                for _ in range(depth)
+                ElasticSwinBlock(embed_dims * 2**i, head_dim, window_size, next(rates), scaled) for _ in range(depth)
             )
             if i + 1 < len(self.depths):
                 stage.downsample = ElasticPatchMerging(embed_dims * 2**i, scaled)
