@@ -26,9 +26,7 @@ model = dict(
         layer_scale_init_value=0.1,
         drop_path_rate=0.0,
     ),
-    head=dict(
-        type='MultiPrototypeHead', num_prototypes=(256, 512, 1024, 2048), hidden_dims=512, bottleneck_dims=128
-    ),
+    head=dict(type='MultiPrototypeHead', num_prototypes=(256, 512, 1024, 2048), hidden_dims=512, bottleneck_dims=128),
     sampler=dict(mode='per_rank', width_strength=3, depth_strength=3),
     intact_weight=0.8,
 )
@@ -76,11 +74,13 @@ param_scheduler = [
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=steps * accumulative_counts)
 custom_hooks = [
     dict(type='BatchSizeCheckHook'),
-    dict(type='PretrainScheduleHook', temp_start=0.04, temp_final=0.07, temp_steps=300, patch_loss_start=150),
+    dict(type='PretrainScheduleHook', temp_start=0.04, temp_final=0.04, temp_steps=0, patch_loss_start=200),
     dict(type='TeacherEMAHook', start=0.99, final=0.9995, steps=steps),
-    dict(type='FreezeLastLayerHook', steps=30),
+    dict(type='FreezeLastLayerHook', steps=400),
 ]
 default_hooks = dict(
     logger=dict(interval=20),
     checkpoint=dict(interval=150),
 )
+
+knn = dict(resize=128, crop=96, ks=(10, 20, 100, 200))

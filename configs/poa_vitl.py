@@ -3,9 +3,7 @@
 tools/dist_train.sh configs/poa_vitl.py 8
 """
 
-_base_ = '_base_/runtime.py'
-
-data_root = 'data/imagenet/train'
+_base_ = ['_base_/runtime.py', '_base_/multi_crop_224.py']
 
 # One optimizer step sees batch_size x GPUs x accumulative_counts images. The paper: 50 x 32 x 1 = 1600.
 # On 8 GPUs of 80 GB the same batch is 50 x 8 x 4. The learning rate follows by the square-root rule.
@@ -42,38 +40,11 @@ model = dict(
     intact_weight=0.8,
     student_temp=0.1,
     loss_weights=dict(cross_view=1.0, same_view=1.0, patch=1.0, koleo=0.1),
-    data_preprocessor=dict(
-        type='MultiCropPreprocessor', mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)
-    ),
+    data_preprocessor=dict(type='MultiCropPreprocessor', mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)),
 )
 
-# --- the data: two global and eight local crops ---
-# The paper's text blurs the global crops with probability 1.0 and 0.1. The program behind its tables, like
-# DINOv2's, hands the complement to a function that expects the probability: what was run is 0 and 0.9.
-photometric = dict(flip=0.5, jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, grayscale=0.2)
-train_dataloader = dict(
-    batch_size=batch_size,
-    num_workers=10,
-    persistent_workers=True,
-    pin_memory=True,
-    drop_last=True,
-    sampler=dict(type='SeededInfiniteSampler'),
-    collate_fn=dict(type='poa_mm.multi_crop_collate', grid=(14, 14), mask_ratio=(0.1, 0.5)),
-    dataset=dict(
-        type='ViewsDataset',
-        dataset=dict(
-            type='mmpretrain.CustomDataset',
-            data_root=data_root,
-            with_label=False,
-            pipeline=[dict(type='LoadImageFromFile')],
-        ),
-        views=dict(
-            global_1=dict(size=224, scale=(0.32, 1.0), blur=0.0, **photometric),
-            global_2=dict(size=224, scale=(0.32, 1.0), blur=0.9, solarize=0.2, **photometric),
-            local=dict(size=96, number=8, scale=(0.05, 0.32), blur=0.5, **photometric),
-        ),
-    ),
-)
+# --- the data: see _base_/multi_crop_224.py; --cfg-options data_root=... moves it ---
+train_dataloader = dict(batch_size=batch_size, collate_fn=dict(mask_ratio=(0.1, 0.5)))
 
 # --- the optimizer and what changes over time ---
 optim_wrapper = dict(

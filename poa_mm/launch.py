@@ -47,9 +47,7 @@ def add_launch_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
-def load_config(
-    path: str, options: dict[str, Any], work_dir: str | None, launcher: str, local_rank: int = 0
-) -> Config:
+def load_config(path: str, options: dict[str, Any], work_dir: str | None, launcher: str, local_rank: int = 0) -> Config:
     """Read a config and apply the command line to it.
 
     Args:
@@ -68,7 +66,7 @@ def load_config(
         raise FileNotFoundError(f'config {path!r} does not exist')
     cfg = Config.fromfile(path)
     if 'data_root' in options and 'data_root' in cfg:
-        _move_data(cfg, cfg.data_root, options['data_root'])
+        _move_data(cfg._cfg_dict, cfg.data_root, options['data_root'])
     for key, value in options.items():
         if not _has_key(cfg, key):
             print_log(f'--cfg-options adds {key!r}, which {path} does not have', level=logging.WARNING)

@@ -34,6 +34,12 @@ def test_option_that_does_not_fit(tmp_path, option):
         load_config(path, option, None, 'none')
 
 
+def test_data_root_moves_all_data(tmp_path):
+    text = "data_root = 'data/a'\nloader = dict(root=data_root, ann=data_root + '/ann.json', other='data/ab')\nx = [data_root]"
+    cfg = load_config(write(tmp_path, text), {'data_root': '/mnt/a'}, None, 'none')
+    assert cfg.loader == dict(root='/mnt/a', ann='/mnt/a/ann.json', other='data/ab') and cfg.x == ['/mnt/a']
+
+
 def test_new_option_is_told(tmp_path, caplog, capsys):
     cfg = load_config(write(tmp_path, 'train_cfg = dict(max_iters=2)'), {'train_cfg.max_itres': 1}, None, 'none')
     assert cfg.train_cfg.max_itres == 1
