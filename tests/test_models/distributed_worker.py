@@ -1,0 +1,92 @@
+"""One process of ``test_distributed.py``: every case on its share of the batch; writes losses and gradients.
+
+python distributed_worker.py RANK WORLD_SIZE STORE OUTPUT
+"""
+
+import sys
+
+import torch
+import torch.distributed as dist
+from mmengine.model import MMDistributedDataParallel
+
+import poa_mm.models  # noqa: F401
+from poa_mm.registry import MODELS
+
+B, V, P = 6, 3, 16  # images, local crops of each, patches of a global crop
+SIZES = dict(img_size=32, patch_size=8, widths=(32, 64, 16), depths=(2, 4), head_dim=16)
+NO_KOLEO = dict(loss_weights=dict(koleo=0.0))
+SHARED = dict(sampler=dict(mode='shared'))
+CASES = {
+    'sinkhorn': dict(**SHARED, **NO_KOLEO),
+    'centering': dict(**SHARED, **NO_KOLEO, target=dict(type='Centering', num_prototypes=(40, 72))),
+    'elastic teacher': dict(**SHARED, **NO_KOLEO, teachers=('intact', 'elastic')),
+    'patch loss off': dict(**SHARED, **NO_KOLEO),
+    'no patch in one process': dict(**SHARED, **NO_KOLEO),
+    'koleo': SHARED,
+    'per rank': dict(sampler=dict(mode='per_rank')),
+}
+# A step at which the two processes draw different sub-networks in the mode per_rank.
+STEP = 2
+
+
+def build(case):
+    torch.manual_seed(0)
+    model = MODELS.build(
+        dict(
+            type='POA',
+            backbone=dict(type='ElasticVisionTransformer', **SIZES, layer_scale_init_value=0.5),
+            head=dict(type='MultiPrototypeHead', num_prototypes=(40, 72), hidden_dims=48, bottleneck_dims=24),
+            **CASES[case],
+        )
+    )
+    for parameter in model.parameters():  # weights at which every term matters
+        torch.nn.init.normal_(parameter, std=0.3) if parameter.ndim > 1 else parameter.data.uniform_(0.2, 1)
+    model.step, model.teacher_temp, model.patch_loss = STEP, 0.05, case != 'patch loss off'
+    return model
+
+
+def batch(case):
+    """The batch of all processes; the first half of the images has more masked patches."""
+    generator = torch.Generator().manual_seed(1)
+    masks = torch.rand(2, B, P, generator=generator) < torch.linspace(0.6, 0.1, B)[:, None]
+    masks[0, 1] = masks[1, 4] = False
+    masks[:, 0, 0] = masks[:, -1, 0] = True
+    if case == 'no patch in one process':
+        masks[:, B // 2 :] = False
+    return dict(
+        global_crops=torch.randn(2 * B, 3, 32, 32, generator=generator),
+        local_crops=torch.randn(V * B, 3, 16, 16, generator=generator),
+        masks=masks.flatten(0, 1),
+    )
+
+
+def share(inputs, rank, world_size):
+    """The images of one process: crops are ordered crop by crop."""
+    return {k: v.unflatten(0, (-1, B)).chunk(world_size, 1)[rank].flatten(0, 1) for k, v in inputs.items()}
+
+
+def run(model, inputs):
+    """Losses, gradients and buffers (where centres are) after one forward and backward pass."""
+    losses = model(inputs=inputs, mode='loss')
+    losses['loss'].backward()
+    module = getattr(model, 'module', model)
+    return dict(
+        losses={name: value.detach() for name, value in losses.items()},
+        grads={n: p.grad for n, p in module.named_parameters() if p.grad is not None},
+        buffers=dict(module.target.named_buffers()),
+    )
+
+
+def main(rank, world_size, store, output):
+    torch.set_num_threads(1)
+    dist.init_process_group('gloo', init_method=f'file://{store}', rank=rank, world_size=world_size)
+    results = {}
+    for case in CASES:
+        model = MMDistributedDataParallel(build(case), broadcast_buffers=False, find_unused_parameters=True)
+        results[case] = run(model, share(batch(case), rank, world_size))
+    torch.save(results, output)
+    dist.destroy_process_group()
+
+
+if __name__ == '__main__':
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
