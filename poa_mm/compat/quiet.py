@@ -1,0 +1,22 @@
+"""Importing a toolbox without its remarks on compiled operators that are not used here."""
+
+import logging
+import warnings
+from importlib import import_module
+from types import ModuleType
+
+
+def quiet_import(name: str) -> ModuleType:
+    """Import a module while warnings are silent.
+
+    Without compiled operators mmcv, mmdet and mmpretrain each warn about networks that need them. Errors are raised
+    as ever.
+    """
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            return import_module(name)
+    finally:
+        logging.disable(previous)
