@@ -18,18 +18,25 @@ class SubnetSampler:
     ``(seed, step, rank)``: there is no state to save. (The paper's eq. 14 gives the probabilities without
     rounding.)
 
+    Processes wait for the largest sub-network of a step. In the mode ``'by_cost'`` the bag is divided into classes
+    of like cost, as equal in number as can be; the processes draw their own sub-networks, all from one class. Its
+    sequence is that of process 0's draws, so every process still uses the whole bag in every pass.
+
     Args:
         space: The space to draw from.
         seed: Seed of the shuffles.
-        mode: ``'per_rank'``: every process draws its own sub-network; ``'shared'``: all train the same one.
+        mode: ``'per_rank'``: every process draws its own sub-network; ``'shared'``: all train the same one;
+            ``'by_cost'``: every process its own, but all of like cost.
         width_strength: The factor ``S`` of the smallest width.
         depth_strength: The factor ``S`` of the smallest depth.
+        cost_classes: Number of classes of ``'by_cost'``; 1 is ``'per_rank'``.
 
     Raises:
-        ValueError: If the mode is unknown, a strength is below 1, or only the intact network exists.
+        ValueError: If the mode is unknown, a strength is below 1, only the intact network exists, or the number of
+            classes is not from 1 to the number of entries of the bag.
     """
 
-    modes = ('per_rank', 'shared')
+    modes = ('per_rank', 'shared', 'by_cost')
 
     def __init__(
         self,
@@ -38,6 +45,7 @@ class SubnetSampler:
         mode: str = 'per_rank',
         width_strength: float = 3.0,
         depth_strength: float = 3.0,
+        cost_classes: int = 8,
     ) -> None:
         if mode not in self.modes:
             raise ValueError(f'sampler mode must be one of {self.modes}, got {mode!r}')
@@ -55,12 +63,39 @@ class SubnetSampler:
             if subnet != space.intact
         }
         self.bag = [subnet for subnet, n in self.copies.items() for _ in range(n)]
-        self._order = lru_cache(maxsize=8)(self._shuffle)
+        if mode == 'by_cost' and not 1 <= cost_classes <= len(self.bag):
+            raise ValueError(
+                f'cost_classes must be from 1 to the {len(self.bag)} entries of the bag, got {cost_classes}'
+            )
+        places = np.argsort(np.argsort([relative_cost(space, subnet) for subnet in self.bag], kind='stable'))
+        self.cost_class = places * cost_classes // len(self.bag)
+        self._order = lru_cache(maxsize=8)(self._find_order)
 
     def _shuffle(self, rank: int, pass_: int) -> np.ndarray:
         return np.random.default_rng((self.seed, rank, pass_)).permutation(len(self.bag))
 
+    def _find_order(self, rank: int, pass_: int) -> np.ndarray:
+        """The entries of the bag in the order in which a process draws them."""
+        first = self._shuffle(0, pass_)
+        if self.mode == 'shared' or rank == 0:
+            return first
+        own = self._shuffle(rank, pass_)
+        if self.mode == 'by_cost':
+            # Where process 0 draws from a class for the k-th time, this one takes its own k-th entry of that class.
+            first, grouped = (np.argsort(self.cost_class[order], kind='stable') for order in (first, own))
+            own[first] = own[grouped]
+        return own
+
     def __call__(self, step: int, rank: int = 0) -> Subnet:
         """The sub-network that process ``rank`` trains in optimizer step ``step``."""
         pass_, place = divmod(step, len(self.bag))
-        return self.bag[self._order(0 if self.mode == 'shared' else rank, pass_)[place]]
+        return self.bag[self._order(rank, pass_)[place]]
+
+
+def relative_cost(space: SubnetSpace, subnet: Subnet) -> float:
+    """About how many operations a sub-network takes, as a share of the intact network's: ``width^2 x blocks``.
+
+    Where the width doubles from stage to stage, the tokens fall to a quarter, so blocks of all stages count alike.
+    """
+    width, depth = subnet.width / space.intact.width, sum(space.stage_depths(subnet))
+    return width**2 * depth / sum(space.stage_depths(space.intact))

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import chisquare
 
 from poa_mm.elastic import SubnetSampler, SubnetSpace
+from poa_mm.elastic.sampler import relative_cost
 
 VIT = SubnetSpace(range(384, 1025, 64), [range(12, 25)])
 SWIN = SubnetSpace((96, 112, 128), [(2,), (2,), range(6, 19), (2,)], 2)
@@ -33,7 +34,7 @@ def test_one_pass_uses_the_whole_bag():
         assert drawn == sampler.copies
 
 
-@pytest.mark.parametrize('mode', ['per_rank', 'shared'])
+@pytest.mark.parametrize('mode', SubnetSampler.modes)
 def test_frequencies_by_chi_square(mode):
     """Over ranks and steps that end in mid-bag, draws follow the copies."""
     sampler = SubnetSampler(VIT, seed=0, mode=mode)
@@ -62,6 +63,37 @@ def test_modes():
     assert len({per_rank(7, rank) for rank in range(32)}) > 16
 
 
+@pytest.mark.parametrize('space', [VIT, SWIN, RESNET])
+def test_by_cost_draws_from_one_class_and_uses_the_whole_bag(space):
+    sampler = SubnetSampler(space, seed=5, mode='by_cost', cost_classes=6)
+    sizes = Counter(sampler.cost_class.tolist())
+    assert sorted(sizes) == list(range(6)) and max(sizes.values()) - min(sizes.values()) <= 1
+    costs = np.array([relative_cost(space, subnet) for subnet in sampler.bag])
+    for lower, upper in zip(range(5), range(1, 6)):
+        assert costs[sampler.cost_class == lower].max() <= costs[sampler.cost_class == upper].min()
+
+    bounds = [(costs[sampler.cost_class == c].min(), costs[sampler.cost_class == c].max()) for c in range(6)]
+    drawn = [[sampler(step, rank) for step in range(2 * len(sampler.bag))] for rank in range(4)]
+    for subnets in drawn:
+        assert Counter(subnets) == {subnet: 2 * n for subnet, n in sampler.copies.items()}
+    assert len({tuple(subnets) for subnets in drawn}) == 4
+    for step in zip(*drawn):
+        found = [relative_cost(space, subnet) for subnet in step]
+        assert any(low <= min(found) and max(found) <= high for low, high in bounds)
+
+
+def test_one_cost_class_is_per_rank():
+    per_rank, by_cost = SubnetSampler(VIT), SubnetSampler(VIT, mode='by_cost', cost_classes=1)
+    assert all(per_rank(step, rank) == by_cost(step, rank) for step in (0, 9, 600) for rank in range(5))
+
+
+def test_cost_is_that_of_the_parameters():
+    vit = [relative_cost(VIT, subnet) for subnet in (VIT.parse('384x12'), VIT.parse('768x12'), VIT.intact)]
+    assert vit == pytest.approx([9 / 64 / 2, 9 / 16 / 2, 1])
+    assert relative_cost(SWIN, SWIN.parse('96x6')) == pytest.approx(9 / 16 * 12 / 24)
+    assert relative_cost(RESNET, RESNET.parse('64x3-4-6-3')) == pytest.approx(1 / 4 * 16 / 50)
+
+
 def test_strength_one_is_uniform():
     assert set(SubnetSampler(VIT, width_strength=1, depth_strength=1).copies.values()) == {1}
 
@@ -70,6 +102,7 @@ def test_strength_one_is_uniform():
     'kwargs, message',
     [
         (dict(mode='random'), 'mode must be one of'),
+        (dict(mode='by_cost', cost_classes=0), 'from 1 to the 572 entries'),
         (dict(width_strength=0.5), 'width_strength must be at least 1'),
         (dict(space=SubnetSpace([64], [(2,)])), 'nothing but the intact'),
     ],
