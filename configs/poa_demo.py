@@ -6,7 +6,7 @@ make demo
 _base_ = '_base_/runtime.py'
 
 batch_size = 64
-steps = 400
+steps = 300
 log_interval = 20
 
 # 3 widths x 4 depths = 12 networks
