@@ -1,0 +1,20 @@
+"""Where the time of a training step goes, on a CPU or a GPU."""
+
+from .operations import OperationCounter, product_rate, square_product_rate
+from .report import benchmark, compare, describe
+from .step import TrainingStep
+from .stopwatch import Stopwatch, spread
+from .straggling import slowest
+
+__all__ = [
+    'OperationCounter',
+    'Stopwatch',
+    'TrainingStep',
+    'benchmark',
+    'compare',
+    'describe',
+    'product_rate',
+    'slowest',
+    'spread',
+    'square_product_rate',
+]

@@ -1,0 +1,46 @@
+"""A pre-training config whose step takes milliseconds."""
+
+import pytest
+from mmengine.config import Config
+
+CONFIG = """
+default_scope = 'poa_mm'
+model = dict(
+    type='POA',
+    backbone=dict(
+        type='ElasticVisionTransformer', img_size=32, patch_size=8, widths=(32, 64, 16), depths=(2, 4), head_dim=16,
+        drop_path_rate=0.2),
+    head=dict(type='MultiPrototypeHead', num_prototypes=(40, 72), hidden_dims=48, bottleneck_dims=24))
+train_dataloader = dict(
+    batch_size=3,
+    num_workers=0,
+    sampler=dict(type='SeededInfiniteSampler'),
+    collate_fn=dict(type='poa_mm.multi_crop_collate', grid=(4, 4), mask_ratio=(0.2, 0.5)),
+    dataset=dict(
+        type='ViewsDataset',
+        dataset=dict(type='DemoDataset', num_samples=8, image_size=48),
+        views=dict(
+            global_1=dict(size=32, scale=(0.3, 1.0), blur=0.5),
+            global_2=dict(size=32, scale=(0.3, 1.0), blur=0.5),
+            local=dict(size=16, number=2, scale=(0.1, 0.3), blur=0.5))))
+optim_wrapper = dict(
+    type='PoaOptimWrapper',
+    constructor='LayerDecayOptimWrapperConstructor',
+    accumulative_counts=2,
+    optimizer=dict(type='AdamW', lr=0.004, weight_decay=0.04, fused=True),
+    lr_scaling=dict(rule='sqrt', batch_size=3, base_batch_size=1024),
+    clip_grad=dict(max_norm=1.5, separately=True),
+    paramwise_cfg=dict(layer_decay_rate=0.9))
+"""
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    path = tmp_path / 'tiny.py'
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture
+def config(config_file):
+    return Config.fromfile(config_file)
