@@ -15,6 +15,7 @@ from poa_mm.models.losses import (
     koleo,
     masked_patch,
     same_view,
+    soft_cross_entropy,
 )
 
 
@@ -42,9 +43,7 @@ def test_cross_view_global_pairs_different_crops():
 def test_cross_view_local_is_the_double_sum(num_local):
     t, s = distributions(6, 5), torch.randn(3 * num_local, 5)
     expected = sum(
-        F.cross_entropy(s[3 * i : 3 * i + 3] / 0.1, t[3 * a : 3 * a + 3])
-        for a in range(2)
-        for i in range(num_local)
+        F.cross_entropy(s[3 * i : 3 * i + 3] / 0.1, t[3 * a : 3 * a + 3]) for a in range(2) for i in range(num_local)
     )
     torch.testing.assert_close(cross_view_local(t, s, 0.1), expected)
 
@@ -64,6 +63,98 @@ def test_masked_patch_weighs_crops_equally():
     parts = zip(t.split(counts), s.split(counts))
     expected = sum(F.cross_entropy(b / 0.1, a) for a, b in parts) / 10
     torch.testing.assert_close(masked_patch(t, s, weights, 10, 0.1), expected)
+
+
+LOSSES = {
+    'global': (lambda t, s, _: cross_view_global(t, s, 0.1), 1),
+    'local': (lambda t, s, _: cross_view_local(t, s, 0.1), 3),
+    'same view': (lambda t, s, other: same_view(other, s, 0.1), 1),
+    'patch': (lambda t, s, _: masked_patch(t, s, torch.linspace(0.1, 1, len(s)), 5, 0.1), 1),
+}
+PLAIN = {
+    'global': lambda t, s, _: F.cross_entropy(s / 0.1, t.roll(len(t) // 2, 0)) * 2,
+    'local': lambda t, s, _: sum(
+        F.cross_entropy(c / 0.1, half) for c in s.split(len(t) // 2) for half in t.split(len(t) // 2)
+    ),
+    'same view': lambda t, s, other: F.cross_entropy(s / 0.1, (other / 0.1).softmax(-1)),
+    'patch': lambda t, s, _: torch.linspace(0.1, 1, len(s)).to(s) @ F.cross_entropy(s / 0.1, t, reduction='none') / 5,
+}
+
+
+@pytest.mark.parametrize('chunk', [1, 100, 2**20])
+@pytest.mark.parametrize('name', LOSSES)
+def test_parts_make_up_the_whole(name, chunk, monkeypatch):
+    """Value and gradient of every cross-entropy, worked on sample by sample, in parts and at once."""
+    monkeypatch.setitem(soft_cross_entropy.CHUNK, 'cpu', chunk)
+    loss, repeats = LOSSES[name]
+    targets = torch.randn(10, 12).mul(3).softmax(-1)
+    student, other = torch.randn(2, 5 * repeats if repeats > 1 else 10, 12)
+    student.requires_grad_()
+    found = loss(targets, student, other)
+    (grad,) = torch.autograd.grad(3 * found, student)
+    expected = PLAIN[name](targets.double(), student.double(), other.double())
+    (expected_grad,) = torch.autograd.grad(3 * expected, student)
+    torch.testing.assert_close(found, expected.float(), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(grad, expected_grad, rtol=1e-5, atol=1e-6)
+
+
+def test_half_precision_logits_are_compared_in_fp32():
+    targets, student = distributions(6, 50), torch.randn(6, 50).bfloat16().requires_grad_()
+    found = cross_entropy(targets, student, 0.1)
+    expected = F.cross_entropy(student.float() / 0.1, targets, reduction='none')
+    torch.testing.assert_close(found, expected)
+    found.sum().backward()
+    assert student.grad.dtype == torch.bfloat16
+    (expected_grad,) = torch.autograd.grad(expected.sum(), student)
+    torch.testing.assert_close(student.grad, expected_grad)
+
+
+def test_no_patch_at_all():
+    student = torch.randn(0, 5, requires_grad=True)
+    loss = masked_patch(torch.empty(0, 5), student, torch.empty(0), 4, 0.1)
+    loss.backward()
+    assert loss == 0 and student.grad.shape == (0, 5)
+
+
+def saved_bytes(losses, targets, intact, elastic):
+    """Memory that the backward pass of all cross-entropies of a step holds, beside the targets of the teacher."""
+    storages = {}
+
+    def pack(tensor):
+        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        total = losses['same view'](None, elastic['global'], intact['global'].detach())
+        total = total + losses['same view'](None, elastic['local'], intact['local'].detach())
+        for student in (intact, elastic):
+            total = total + sum(losses[name](targets[name], student[name], None) for name in student)
+    total.backward()
+    for tensor in targets.values():
+        storages.pop(tensor.untyped_storage().data_ptr(), None)
+    return sum(storages.values())
+
+
+def test_memory():
+    """Only the logits are kept, as they are, once; the plain formulas keep them in fp32 and several times."""
+    num_prototypes = 256
+    sizes = dict(patch=12, local=24)
+    sizes['global'] = 8
+    rows = sum(sizes.values())
+    targets = {'global': distributions(8, num_prototypes), 'patch': distributions(12, num_prototypes)}
+    targets['local'] = targets['global']
+
+    def students():
+        made = [{name: torch.randn(n, num_prototypes).bfloat16() for name, n in sizes.items()} for _ in range(2)]
+        return [{name: logits.requires_grad_() for name, logits in student.items()} for student in made]
+
+    ours = saved_bytes({name: loss for name, (loss, _) in LOSSES.items()}, targets, *students())
+    logits = 2 * rows * num_prototypes * 2
+    assert logits <= ours < 1.05 * logits
+    in_fp32 = {
+        name: lambda t, s, o, f=f: f(t, s.float(), None if o is None else o.float()) for name, f in PLAIN.items()
+    }
+    assert saved_bytes(in_fp32, targets, *students()) > 3 * ours
 
 
 def matrix_sinkhorn(logits, temp, num_iters):
@@ -122,9 +213,7 @@ def test_koleo_by_hand():
     features = torch.randn(6, 4, requires_grad=True)
     z = features / features.norm(dim=1, keepdim=True)
     distances = torch.cdist(z, z) + torch.eye(6) * 10
-    torch.testing.assert_close(
-        koleo(features), -(distances.min(1).values + 1e-8).log().mean(), rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(koleo(features), -(distances.min(1).values + 1e-8).log().mean(), rtol=1e-4, atol=1e-5)
     koleo(features).backward()
     step = features.detach() - 0.05 * features.grad
     assert koleo(step) < koleo(features)  # neighbours move apart

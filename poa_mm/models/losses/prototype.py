@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .soft_cross_entropy import ChunkedCrossEntropy
+
 
 def cross_entropy(targets: Tensor, logits: Tensor, temperature: float) -> Tensor:
     """``H(p, q) = -sum p log softmax(q / temperature)`` of every sample.
@@ -20,8 +22,7 @@ def cross_entropy(targets: Tensor, logits: Tensor, temperature: float) -> Tensor
     Returns:
         ``(N,)``.
     """
-    scores = logits.float() / temperature
-    return scores.logsumexp(-1) - (targets * scores).sum(-1)
+    return ChunkedCrossEntropy.apply(targets[None], logits[None], temperature, False)[0]
 
 
 def cross_view_global(targets: Tensor, logits: Tensor, temperature: float) -> Tensor:
@@ -32,24 +33,21 @@ def cross_view_global(targets: Tensor, logits: Tensor, temperature: float) -> Te
         logits: Student logits of the two global crops, ``(2B, K)``.
         temperature: Student temperature.
     """
-    swapped = targets.unflatten(0, (2, -1)).flip(0).flatten(0, 1)
-    return 2 * cross_entropy(swapped, logits, temperature).mean()
+    pairs = zip(targets.chunk(2), reversed(logits.chunk(2)))
+    return sum(cross_entropy(t, s, temperature).mean() for t, s in pairs)
 
 
 def cross_view_local(targets: Tensor, logits: Tensor, temperature: float) -> Tensor:
     """Sum over both global crops ``a`` and all local crops ``l`` of ``H(T_a, s(l))``, means over the images.
-
-    The double sum needs only the summed targets and the summed scores.
 
     Args:
         targets: Targets of the two global crops, ``(2B, K)``.
         logits: Student logits of the ``v`` local crops, ``(vB, K)``.
         temperature: Student temperature.
     """
-    num_images = len(targets) // 2
-    scores = logits.float() / temperature
-    total = targets.unflatten(0, (2, -1)).sum(0) * scores.unflatten(0, (-1, num_images)).sum(0)
-    return (2 * scores.logsumexp(-1).sum() - total.sum()) / num_images
+    targets = targets.unflatten(0, (2, -1))
+    logits = logits.unflatten(0, (-1, targets.shape[1]))
+    return ChunkedCrossEntropy.apply(targets, logits, temperature, False).sum(0).mean()
 
 
 def same_view(intact: Tensor, elastic: Tensor, temperature: float) -> Tensor:
@@ -60,8 +58,7 @@ def same_view(intact: Tensor, elastic: Tensor, temperature: float) -> Tensor:
         elastic: Logits ``s2`` of the elastic student for the same crops, ``(N, K)``.
         temperature: Student temperature, for both.
     """
-    targets = (intact.detach().float() / temperature).softmax(-1)
-    return cross_entropy(targets, elastic, temperature).mean()
+    return ChunkedCrossEntropy.apply(intact.detach()[None], elastic[None], temperature, True).mean()
 
 
 def masked_patch(targets: Tensor, logits: Tensor, weights: Tensor, num_crops: int, temperature: float) -> Tensor:
