@@ -1,16 +1,21 @@
 """Frozen features of any network, and what they are worth."""
 
 from .candidates import Candidate, gather_candidates, thumbnail_features
+from .comparison import Comparison, Inputs, open_comparison
 from .features import FeatureReader, gather_rows
 from .images import EvalImages, build_dataset, image_folder, open_split_pair
 from .knn import NeighbourSearch, evaluate_knn, knn_accuracy
+from .networks import Opened, open_network
 from .records import best_of, knn_table, markdown_table, read_knn, versions, write_json
 
 __all__ = [
     'Candidate',
+    'Comparison',
     'EvalImages',
     'FeatureReader',
+    'Inputs',
     'NeighbourSearch',
+    'Opened',
     'best_of',
     'build_dataset',
     'evaluate_knn',
@@ -20,6 +25,8 @@ __all__ = [
     'knn_accuracy',
     'knn_table',
     'markdown_table',
+    'open_comparison',
+    'open_network',
     'open_split_pair',
     'read_knn',
     'thumbnail_features',

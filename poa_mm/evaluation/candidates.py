@@ -1,9 +1,10 @@
-"""The networks of one comparison: pre-trained and untrained sub-networks, and raw pixels."""
+"""The networks of one comparison: pre-trained, extracted and untrained sub-networks, and raw pixels."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -22,11 +23,13 @@ class Candidate:
     """A network that is compared with others.
 
     Args:
-        kind: ``'pretrained'``, ``'untrained'`` or ``'thumbnails'``.
+        kind: ``'pretrained'``, ``'extracted'``, ``'untrained'`` or ``'thumbnails'``.
         name: Of the sub-network (``'S'``, ``'576x15'``) or of the baseline.
         network: Turns normalised images (N, 3, S, S) into features (N, D).
         subnet: The sub-network, where it is one.
         params: Number of parameters.
+        backbone: What holds the sub-network, where it is one.
+        file: Where it was read from; empty where nothing else has this kind and name.
     """
 
     kind: str
@@ -34,49 +37,52 @@ class Candidate:
     network: Network
     subnet: Subnet | None = None
     params: int = 0
+    backbone: ElasticBackbone | None = None
+    file: str = ''
 
     @property
     def key(self) -> str:
-        return f'{self.kind} {self.name}'
+        return f'{self.kind} {self.name}' + (f' ({self.file})' if self.file else '')
 
     def record(self) -> dict:
         """What a result file says of it."""
         record = dict(kind=self.kind, name=self.name, params=self.params)
         if self.subnet is not None:
             record.update(subnet=str(self.subnet), width=self.subnet.width, depth=self.subnet.depth)
+        if self.file:
+            record['file'] = self.file
         return record
 
 
 def gather_candidates(
-    backbones: dict[str, ElasticBackbone],
+    backbones: Sequence[tuple[str, ElasticBackbone, str]],
     subnets: Sequence[str],
     thumbnails: bool = False,
     device: torch.device | str = 'cpu',
 ) -> list[Candidate]:
-    """The chosen sub-networks of one or more elastic networks of the same space.
+    """The chosen sub-networks of elastic networks.
 
     Args:
-        backbones: By kind; moved to the device.
+        backbones: Kind, network (moved to the device) and file of each. Of an extracted one there is nothing
+            to choose.
         subnets: What :meth:`SubnetSpace.select` takes.
         thumbnails: Whether raw pixels take part.
         device: Where the networks shall run.
 
     Raises:
-        ValueError: If the space has no such sub-network.
+        ValueError: If a space has no such sub-network, or a file is given twice.
     """
     found = []
-    for kind, backbone in backbones.items():
+    for kind, backbone, file in backbones:
         backbone.to(device).eval()
-        for subnet in backbone.space.select(subnets):
-            found.append(
-                Candidate(
-                    kind,
-                    backbone.space.name(subnet),
-                    partial(backbone.image_features, subnet=subnet),
-                    subnet,
-                    count_params(backbone, subnet),
-                )
-            )
+        for subnet in backbone.space.select(['intact'] if kind == 'extracted' else subnets):
+            network = partial(backbone.image_features, subnet=subnet)
+            params = count_params(backbone, subnet)
+            found.append(Candidate(kind, backbone.space.name(subnet), network, subnet, params, backbone, file))
+    names = Counter((candidate.kind, candidate.name) for candidate in found)
+    found = [c if names[c.kind, c.name] > 1 or c.kind == 'extracted' else replace(c, file='') for c in found]
+    if len({candidate.key for candidate in found}) < len(found):
+        raise ValueError('a file is given twice')
     if thumbnails:
         found.append(Candidate('thumbnails', '8x8 pixels', thumbnail_features))
     return found

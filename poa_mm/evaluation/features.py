@@ -31,6 +31,8 @@ class FeatureReader:
         num_workers: Processes that read images, for each process.
         device: Where the networks are.
         amp: Whether they run in bfloat16 where autocast allows it.
+        normalize: Whether features are L2-normalised.
+        progress: Whether a bar tells how far it is.
 
     Attributes:
         unreadable: Paths and reasons of the images that this process could not read.
@@ -45,12 +47,15 @@ class FeatureReader:
         num_workers: int = 2,
         device: torch.device | str = 'cpu',
         amp: bool = False,
+        normalize: bool = True,
+        progress: bool = True,
     ) -> None:
         self.networks = dict(networks)
         self.device = torch.device(device)
         self.mean = torch.tensor(mean, device=self.device).view(3, 1, 1)
         self.std = torch.tensor(std, device=self.device).view(3, 1, 1)
         self.batch_size, self.num_workers, self.amp = batch_size, num_workers, amp
+        self.normalize, self.progress = normalize, progress
         self.unreadable: list[str] = []
 
     def batches(self, images: EvalImages, title: str) -> Iterator[Batch]:
@@ -61,7 +66,7 @@ class FeatureReader:
             title: What the progress bar says.
 
         Yields:
-            L2-normalised features (n, D) in fp32 by network, labels (n,), and indices in the data set (n,).
+            Features (n, D) in fp32 by network, labels (n,), and indices in the data set (n,).
         """
         share = Subset(images, range(get_rank(), len(images), get_world_size()))
         loader = DataLoader(
@@ -75,7 +80,7 @@ class FeatureReader:
             total=len(images),
             desc=title,
             unit='image',
-            disable=not is_main_process(),
+            disable=not (self.progress and is_main_process()),
             mininterval=0.5 if sys.stderr.isatty() else 10,
         ) as bar:
             for items in loader:
@@ -85,18 +90,18 @@ class FeatureReader:
                     pixels = torch.stack([item.image for item in readable]).to(self.device, non_blocking=True)
                     labels = torch.tensor([item.label for item in readable], device=self.device)
                     index = torch.tensor([item.index for item in readable], device=self.device)
-                    yield self.run(pixels), labels, index
+                    yield self.run(pixels, index), labels, index
                 bar.update(min(len(items) * get_world_size(), bar.total - bar.n))
 
-    @torch.inference_mode()
-    def run(self, pixels: Tensor) -> dict[str, Tensor]:
-        """L2-normalised features (N, D) of every network for images (N, 3, S, S) uint8 RGB."""
+    @torch.no_grad()
+    def run(self, pixels: Tensor, index: Tensor) -> dict[str, Tensor]:
+        """Features (N, D) of every network for images (N, 3, S, S) uint8 RGB; ``index`` (N,) is not used."""
         images = (pixels - self.mean) / self.std
         features = {}
         for name, network in self.networks.items():
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
                 output = network(images)
-            features[name] = F.normalize(output.float(), dim=-1)
+            features[name] = F.normalize(output.float(), dim=-1) if self.normalize else output.float()
         return features
 
     def collect(self, images: EvalImages, title: str) -> Batch:
@@ -111,7 +116,7 @@ class FeatureReader:
         nothing = torch.zeros((1, 3, images.crop, images.crop), dtype=torch.uint8, device=self.device)
         no_rows = torch.zeros(0, dtype=torch.int64, device=self.device)
         # A share may be empty; what an image would have given still tells the width of the features.
-        found = [({name: f[:0] for name, f in self.run(nothing).items()}, no_rows, no_rows)]
+        found = [({name: f[:0] for name, f in self.run(nothing, no_rows.new_zeros(1)).items()}, no_rows, no_rows)]
         found += self.batches(images, title)
         index = gather_rows(torch.cat([batch[2] for batch in found]))
         if not len(index):

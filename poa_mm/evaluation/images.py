@@ -58,6 +58,10 @@ class EvalImages(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
+    def label(self, index: int) -> int:
+        """Class of an image, which is not read for it."""
+        return int(self.dataset.get_data_info(index)['gt_label'])
+
     def __getitem__(self, index: int) -> Item:
         """An unreadable image is no error here: the item says why."""
         if get_worker_info() is not None:

@@ -98,6 +98,19 @@ def test_two_processes_equal_one(place, monkeypatch):
     assert 'train/dark/4.png' in one['data']['unreadable'][0]
 
 
+def test_extracted_files_equal_their_checkpoint(place, monkeypatch):
+    """Also without a config: the data come from the command line."""
+    run(monkeypatch, place, 'extract.py', 'iter_5.pth', '--subnets', '16x2', '24x3', '--out', 'subnets')
+    data = ['--train', 'train', '--val', 'val', '--k', 3, '--workers', 0]
+    run(monkeypatch, place, 'knn.py', 'iter_5.pth', '--subnets', '16x2', '24x3', *data, '--out', 'whole.json')
+    run(monkeypatch, place, 'knn.py', 'subnets/16x2.pth', 'subnets/24x3.pth', *data, '--out', 'cut.json')
+    whole, cut = (json.loads((place / name).read_text()) for name in ('whole.json', 'cut.json'))
+    assert [r['accuracy'] for r in whole['results']] == [r['accuracy'] for r in cut['results']]
+    assert [r['kind'] for r in cut['results']] == ['extracted'] * 2
+    assert cut['results'][1]['file'] == 'subnets/24x3.pth' and cut['files'][1]['checkpoint'] == 'iter_5.pth'
+    assert cut['protocol'] == whole['protocol'] and cut['protocol']['crop'] == 16
+
+
 @pytest.mark.parametrize(
     'arguments, message',
     [
@@ -109,6 +122,8 @@ def test_two_processes_equal_one(place, monkeypatch):
         (['tiny.py', 'iter_5.pth', '--train', 'train'], '--train and --val go together'),
         (['tiny.py', 'iter_5.pth', '--train', 'a', '--val', 'b'], "data folder 'a' does not exist"),
         (['tiny.py', 'iter_5.pth', '--crop', '20'], 'image size 20 x 20 is no multiple of patch_size 8'),
+        (['tiny.py', 'tiny.py', 'iter_5.pth'], 'at most one config can be given, got tiny.py, tiny.py'),
+        (['iter_5.pth', 'iter_5.pth'], 'a file is given twice'),
         (['tiny.py', '--untrained', '--cfg-options', 'knn.kk=3'], "unknown keys ['kk']"),
         (['tiny.py', 'iter_5.pth', '--cfg-options', 'model.backbone.depths="(2,3)"'], 'of another space'),
     ],

@@ -1,0 +1,134 @@
+"""What the command lines of all protocols share."""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import init_dist, is_distributed, is_main_process
+from torch import cuda
+
+from poa_mm.launch import CfgOptions, load_config, prepare_processes
+
+from .comparison import Inputs
+from .records import write_json
+
+DATA_OPTIONS = ('train', 'val', 'resize', 'crop')
+
+
+def add_arguments(parser: ArgumentParser, baselines: bool = True) -> None:
+    """Add the options that say which networks, on which data, computed how.
+
+    Args:
+        parser: Of the command.
+        baselines: Whether untrained networks and raw pixels can take part.
+    """
+    parser.add_argument(
+        'files',
+        nargs='+',
+        metavar='CONFIG.py|FILE.pth',
+        help='pre-training checkpoints and extracted networks, and at most one pre-training config',
+    )
+    parser.add_argument(
+        '--subnets',
+        nargs='+',
+        default=['named'],
+        metavar='SUBNET',
+        help="of a checkpoint: names (S), sizes (512x16), 'smallest', 'intact', 'named' (the default) or 'all'",
+    )
+    parser.add_argument('--branch', choices=['teacher', 'student'], default='teacher')
+    if baselines:
+        parser.add_argument('--untrained', action='store_true', help='also with untrained weights')
+        parser.add_argument('--thumbnails', action='store_true', help='also raw pixels, 8 x 8')
+    data = parser.add_argument_group('data (default: what the config says)')
+    data.add_argument('--train', metavar='DIR', help='to learn from: one sub-folder of images per class')
+    data.add_argument('--val', metavar='DIR', help='to judge with: likewise')
+    data.add_argument('--resize', type=int, help='short side in pixels (8/7 of the crop)')
+    data.add_argument('--crop', type=int, help='centre crop in pixels (size of the model: 224)')
+    parser.add_argument('--batch-size', type=int, default=64, help='images at a time in each process')
+    parser.add_argument('--workers', type=int, default=2, help='reading processes for each process')
+    parser.add_argument('--amp', action='store_true', help='features in bfloat16')
+    parser.add_argument('--seed', type=int, help="of all that is drawn (the config's, or 0)")
+    parser.add_argument('--out', metavar='FILE.json', help='result file')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={}, metavar='KEY=VALUE')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def read_arguments(args: Namespace, *options: str) -> Inputs:
+    """What a command was given; also starts the process group.
+
+    Args:
+        args: Of a parser with :func:`add_arguments`.
+        *options: Names of the protocol's own arguments that are settings.
+
+    Raises:
+        FileNotFoundError: If the config does not exist.
+        ValueError: If the arguments do not go together.
+    """
+    configs = [file for file in args.files if Path(file).suffix == '.py']
+    if len(configs) > 1:
+        raise ValueError(f'at most one config can be given, got {", ".join(configs)}')
+    if configs:
+        cfg = load_config(configs[0], args.cfg_options, None, args.launcher, args.local_rank)
+    else:
+        cfg = Config(dict(launcher=args.launcher))
+        cfg.merge_from_dict(args.cfg_options)
+    prepare_processes(cfg)
+    if args.launcher != 'none' and not is_distributed():
+        init_dist(args.launcher, backend='nccl')
+    settings = {key: getattr(args, key) for key in (*DATA_OPTIONS, *options)}
+    return Inputs(
+        cfg=cfg,
+        files=[file for file in args.files if file not in configs],
+        subnets=args.subnets,
+        branch=args.branch,
+        untrained=getattr(args, 'untrained', False),
+        thumbnails=getattr(args, 'thumbnails', False),
+        seed=args.seed,
+        batch_size=args.batch_size,
+        num_workers=args.workers,
+        amp=args.amp,
+        device=f'cuda:{cuda.current_device()}' if cuda.is_available() else 'cpu',
+        options={key: value for key, value in settings.items() if value is not None},
+    )
+
+
+def run_command(
+    parser: ArgumentParser,
+    args: Namespace,
+    protocol: Callable[[Inputs], dict[str, Any]],
+    table: Callable[[dict[str, Any]], str],
+    options: tuple[str, ...] = (),
+) -> dict[str, Any] | None:
+    """Run a protocol; print its table and its summary, and write its result file.
+
+    A mistake of the user ends the program with one line.
+
+    Args:
+        parser: Of the command.
+        args: What it read.
+        protocol: From the inputs to the record of a result file.
+        table: The record as text.
+        options: Names of the protocol's own arguments that are settings.
+
+    Returns:
+        The record; ``None`` in all processes but the first.
+    """
+    start = time.time()
+    try:
+        record = protocol(read_arguments(args, *options))
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        parser.error(str(error))
+    if not is_main_process():
+        return None
+    record['seconds'] = round(time.time() - start, 1)
+    print(table(record))
+    if args.out:
+        print(f'written to {write_json(args.out, record)}')
+    print(record['summary'])
+    return record

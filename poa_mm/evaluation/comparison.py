@@ -1,0 +1,226 @@
+"""What all protocols share: which networks, on which data, read how, and what the result file says of it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import get_world_size
+
+from poa_mm.extraction import build_backbone
+from poa_mm.models.backbones import ElasticBackbone
+from poa_mm.registry import MODELS
+
+from .candidates import Candidate, gather_candidates
+from .features import FeatureReader, Network
+from .images import EvalImages, describe, open_split_pair
+from .networks import open_network
+from .records import versions
+
+DATA_SETTINGS = ('train', 'val', 'resize', 'crop')
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the commands of all protocols take.
+
+    Args:
+        cfg: Pre-training config; may be empty.
+        files: Pre-training checkpoints and extracted networks.
+        subnets: Of checkpoints, what :meth:`SubnetSpace.select` takes.
+        branch: Whose weights of a checkpoint, ``'teacher'`` or ``'student'``.
+        untrained: Whether the config's sub-networks take part with untrained weights.
+        thumbnails: Whether raw pixels take part.
+        seed: Of untrained weights and of all that a protocol draws; ``None`` for the config's.
+        batch_size: Images at a time in each process.
+        num_workers: Reading processes for each process.
+        amp: Whether features are computed in bfloat16.
+        device: Where to compute.
+        options: Settings of the data and the protocol that go before the config's.
+
+    Raises:
+        ValueError: If there is nothing to compare, or a number makes no sense.
+    """
+
+    cfg: Config
+    files: Sequence[str] = ()
+    subnets: Sequence[str] = ('named',)
+    branch: str = 'teacher'
+    untrained: bool = False
+    thumbnails: bool = False
+    seed: int | None = None
+    batch_size: int = 64
+    num_workers: int = 2
+    amp: bool = False
+    device: torch.device | str = 'cpu'
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not (self.files or self.untrained or self.thumbnails):
+            raise ValueError('nothing to compare: give a checkpoint, --untrained or --thumbnails')
+        if self.batch_size < 1 or self.num_workers < 0:
+            raise ValueError(
+                f'batch size must be at least 1, workers at least 0, got {self.batch_size} and {self.num_workers}'
+            )
+
+
+@dataclass
+class Comparison:
+    """Networks and data, ready to run.
+
+    Args:
+        inputs: What was asked for.
+        settings: Of the data and the protocol.
+        candidates: The networks.
+        sources: What is known of every file.
+        train: Labelled images to learn from.
+        val: Labelled images to judge with; of the same classes.
+        mean: Of R, G, B, in levels of 0 to 255.
+        std: Likewise.
+        seed: Of all that is drawn.
+    """
+
+    inputs: Inputs
+    settings: dict[str, Any]
+    candidates: list[Candidate]
+    sources: list[dict[str, Any]]
+    train: EvalImages
+    val: EvalImages
+    mean: list[float]
+    std: list[float]
+    seed: int
+
+    def reader(self, networks: Mapping[str, Network] | None = None, **kwargs) -> FeatureReader:
+        """Reads the images for all candidates, or for other networks.
+
+        Args:
+            networks: By name; the candidates' by default.
+            **kwargs: Other arguments of :class:`FeatureReader`.
+        """
+        if networks is None:
+            networks = {candidate.key: candidate.network for candidate in self.candidates}
+        given = self.inputs
+        arguments = dict(batch_size=given.batch_size, num_workers=given.num_workers, device=given.device, amp=given.amp)
+        return FeatureReader(networks, self.mean, self.std, **{**arguments, **kwargs})
+
+    @property
+    def classes(self) -> int:
+        """Number of classes of the data."""
+        named = self.train.dataset.metainfo.get('classes')
+        return len(named) if named else 1 + max(self.train.label(i) for i in range(len(self.train)))
+
+    def where(self) -> str:
+        """`` of FILE`` for the summary; empty where there is no file."""
+        files = [source['file'] for source in self.sources]
+        return f' of {", ".join(files)}' if files else ''
+
+    def record(
+        self, protocol: str, results: list[dict], unreadable: list[str], summary: str, **settings
+    ) -> dict[str, Any]:
+        """Everything that a result file holds, of plain Python types.
+
+        Args:
+            protocol: Its name.
+            results: One entry for every network.
+            unreadable: Paths and reasons of the images that were left out.
+            summary: One line.
+            **settings: Of the protocol.
+        """
+        sources = self.sources
+        source = {k: v for k, v in sources[0].items() if k != 'file'} if len(sources) == 1 else {}
+        data = {
+            name: dict(source=describe(images.dataset), images=len(images))
+            for name, images in (('train', self.train), ('val', self.val))
+        }
+        return dict(
+            protocol=dict(name=protocol, **settings, amp=self.inputs.amp),
+            **{'checkpoint': None, **source},
+            files=sources,
+            config=self.inputs.cfg.filename,
+            subnets=list(self.inputs.subnets),
+            data=dict(**data, unreadable=unreadable),
+            seed_of_evaluation=self.seed,
+            untrained_seed=self.seed if self.inputs.untrained else None,
+            processes=get_world_size(),
+            time=datetime.datetime.now().isoformat(timespec='seconds'),
+            versions=versions(),
+            results=results,
+            summary=summary,
+        )
+
+
+def open_comparison(inputs: Inputs, name: str, defaults: Mapping[str, Any]) -> Comparison:
+    """Open the networks and the data.
+
+    Settings come from the options, else from the dict under the protocol's name in the config, else they are
+    ``defaults``. Which data comes from the config's ``knn`` where nothing else says it.
+
+    Args:
+        inputs: What the command was given.
+        name: Of the protocol: the key of its settings in the config.
+        defaults: Settings of the protocol, without those of the data.
+
+    Raises:
+        FileNotFoundError: If a file or the data are missing.
+        ValueError: If something makes no sense.
+    """
+    cfg = inputs.cfg
+    seed = cfg.get('randomness', {}).get('seed') or 0 if inputs.seed is None else inputs.seed
+    opened = [open_network(file, cfg, inputs.branch) for file in inputs.files]
+    networks = [(found.kind, found.backbone, found.source['file']) for found in opened]
+    if inputs.untrained:
+        networks.append(('untrained', build_backbone(cfg, seed), ''))
+    first = networks[0][1] if networks else None
+    sizes = {backbone.img_size for _, backbone, _ in networks if hasattr(backbone, 'img_size')}
+    settings = merge_settings(cfg, name, defaults, first, inputs.options)
+    if len(sizes) > 1 and 'crop' not in inputs.options:
+        raise ValueError(f'the networks are made for images of {sorted(sizes)} px: choose one size with --crop')
+    candidates = gather_candidates(networks, inputs.subnets, inputs.thumbnails, inputs.device)
+    pair = open_split_pair(settings.pop('train', None), settings.pop('val', None))
+    train, val = (EvalImages(dataset, settings['resize'], settings['crop']) for dataset in pair)
+    norms = {_mean_and_std(found.cfg or cfg) for found in opened} or {_mean_and_std(cfg)}
+    if len(norms) > 1:
+        raise ValueError('the networks expect images of different mean and std: evaluate them one by one')
+    ((mean, std),) = norms
+    sources = [found.source for found in opened]
+    return Comparison(inputs, settings, candidates, sources, train, val, list(mean), list(std), seed)
+
+
+def merge_settings(
+    cfg: Config,
+    name: str,
+    defaults: Mapping[str, Any],
+    backbone: ElasticBackbone | None,
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Settings of a protocol: options, else the config's, else the defaults.
+
+    The crop is the size that the model was made for, and the short side 8/7 of it: 224 and 256 in the paper.
+
+    Raises:
+        ValueError: If the config or the options have a setting that there is not.
+    """
+    own = cfg.get(name) or {}
+    allowed = [*DATA_SETTINGS, *defaults]
+    unknown = sorted((set(own) | set(options)) - set(allowed))
+    if unknown:
+        raise ValueError(f'{name} of {cfg.filename} has unknown keys {unknown}: allowed are {allowed}')
+    shared = {key: value for key, value in (cfg.get('knn') or {}).items() if key in DATA_SETTINGS}
+    own = {**shared, **own}
+    crop = options.get('crop') or own.get('crop') or getattr(backbone, 'img_size', 224)
+    defaults = dict(defaults, crop=crop, resize=round(crop * 8 / 7))
+    if 'crop' in options:  # the config's short side belongs to the config's crop
+        own = {key: value for key, value in own.items() if key != 'resize'}
+    if ('train' in options) != ('val' in options):
+        raise ValueError('--train and --val go together: give both, or neither')
+    return {**defaults, **own, **options}
+
+
+def _mean_and_std(cfg: Config) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    preprocessor_cfg = cfg.get('model', {}).get('data_preprocessor') or dict(type='MultiCropPreprocessor')
+    preprocessor = MODELS.build({'_scope_': 'poa_mm', **preprocessor_cfg})
+    return tuple(preprocessor.mean.flatten().tolist()), tuple(preprocessor.std.flatten().tolist())

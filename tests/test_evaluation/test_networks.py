@@ -1,0 +1,101 @@
+"""An extracted file gives what the sub-network in the checkpoint gives, for all families."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmpretrain.registry import MODELS as STATIC
+
+from poa_mm.evaluation import gather_candidates, open_network
+from poa_mm.extraction import export_subnet
+from poa_mm.registry import MODELS
+
+BACKBONES = {
+    'vit': (
+        dict(type='ElasticVisionTransformer', img_size=32, patch_size=8, widths=(16, 32, 8), depths=(2, 4), head_dim=8),
+        '24x3',
+    ),
+    'swin': (
+        dict(
+            type='ElasticSwinTransformer',
+            img_size=64,
+            widths=(16, 32, 8),
+            depths=(2, 4),
+            stage_depths=(1, 1, None),
+            head_dim=8,
+            window_size=4,
+        ),
+        '24x3',
+    ),
+    'resnet': (
+        dict(
+            type='ElasticResNet', widths=(16, 32, 8), depths=((3, 3), (3, 5), (5, 7), (2, 3)), out_channels=64,
+            stem_channels=16, num_groups=8,
+        ),
+        '24x3-4-6-3',
+    ),
+    'published resnet': (
+        dict(
+            type='ElasticResNet', widths=(16, 32, 16), depths=((3, 3), (4, 5), (5, 7), (2, 3)), out_channels=64,
+            stem_channels=16, num_groups=8,
+        ),
+        '16x3-4-6-3',
+    ),
+}  # fmt: skip
+
+
+def perturbed(config):
+    torch.manual_seed(0)
+    backbone = MODELS.build({'_scope_': 'poa_mm', **config})
+    for parameter in backbone.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    return backbone.eval()
+
+
+@pytest.mark.parametrize('family', BACKBONES)
+def test_extracted_file_computes_the_same(family, tmp_path):
+    config, subnet = BACKBONES[family]
+    backbone = perturbed(config)
+    meta = dict(checkpoint='iter_7.pth', branch='teacher', iteration=7, seed=3, experiment_name='x')
+    path = export_subnet(backbone, subnet, tmp_path, meta)
+    state = torch.random.get_rng_state()
+    opened = open_network(path)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert opened.kind == 'extracted' and opened.cfg is None
+    assert opened.source == dict(file=str(path), **meta)
+    (candidate,) = gather_candidates([('extracted', opened.backbone, str(path))], ['all'])
+    assert str(candidate.subnet) == subnet and str(path) in candidate.key
+    (whole,) = gather_candidates([('pretrained', backbone, 'x')], [subnet])
+    assert candidate.params == whole.params == sum(v.numel() for v in _parameters(path))
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(candidate.network(images), whole.network(images), rtol=1e-4, atol=1e-4)
+
+
+def _parameters(path):
+    """Of the ordinary network that the file describes, built by mmpretrain."""
+    network = STATIC.build(torch.load(path, weights_only=True)['meta']['config'])
+    return network.parameters()
+
+
+def test_checkpoint_and_files_that_will_not_do(tmp_path):
+    config, subnet = BACKBONES['vit']
+    backbone = perturbed(config)
+    cfg = Config(dict(model=dict(backbone=config)))
+    weights = {f'teacher.backbone.{k}': v for k, v in backbone.state_dict().items()}
+    torch.save(dict(meta=dict(cfg=cfg.pretty_text, iter=5), state_dict=weights), tmp_path / 'iter_5.pth')
+    opened = open_network(tmp_path / 'iter_5.pth', Config(dict(knn=dict())))
+    assert opened.kind == 'pretrained' and opened.source['iteration'] == 5 and opened.cfg.model.backbone.img_size == 32
+    path = export_subnet(backbone, subnet, tmp_path, {})
+    contents = torch.load(path)
+    contents['state_dict'].pop('ln1.weight')
+    torch.save(contents, path)
+    with pytest.raises(ValueError, match=r'does not fit its own config: ln1\.weight is missing'):
+        open_network(path)
+    contents['meta']['config'] = dict(type='mmpretrain.VGG')
+    torch.save(contents, path)
+    with pytest.raises(ValueError, match='holds a network that is none of ours'):
+        open_network(path)
+    with pytest.raises(ValueError, match='given twice'):
+        gather_candidates([('pretrained', backbone, 'a')] * 2, ['all'])
+    names = [c.key for c in gather_candidates([('pretrained', backbone, 'a'), ('pretrained', backbone, 'b')], ['16x2'])]
+    assert names == ['pretrained 16x2 (a)', 'pretrained 16x2 (b)']
