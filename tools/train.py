@@ -48,8 +48,14 @@ def main() -> None:
         prepare_processes(cfg)
     except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
         parser.error(str(error))
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    runner.train()
+    runner = None
+    try:
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        runner.train()
+    except (ValueError, FileNotFoundError) as error:
+        if runner is not None and runner.message_hub.log_scalars:
+            raise  # training has begun: no mistake in the config
+        sys.exit(f'{args.config}: {error}')
 
 
 if __name__ == '__main__':

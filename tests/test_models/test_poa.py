@@ -65,9 +65,7 @@ def reference_step(model, subnet, temp, patch_loss):
         )
 
     sizes = {'intact': (64, 4), 'elastic': (subnet.width, subnet.depth)}
-    losses = reference.step(
-        student, teacher, (globals_, locals_), masks if patch_loss else None, sizes, temp, 2, run
-    )
+    losses = reference.step(student, teacher, (globals_, locals_), masks if patch_loss else None, sizes, temp, 2, run)
     losses['loss'].backward()
     return losses, {k: v.grad for k, v in student.items()}
 
@@ -168,9 +166,7 @@ def test_loss_weights(weights, gone):
 def test_no_scaling_changes_only_slices():
     def total(subnet, scaled):
         backbone = dict(type='ElasticVisionTransformer', **SIZES, layer_scale_init_value=0.5, scaled=scaled)
-        head = dict(
-            type='MultiPrototypeHead', num_prototypes=(40,), hidden_dims=48, bottleneck_dims=24, scaled=scaled
-        )
+        head = dict(type='MultiPrototypeHead', num_prototypes=(40,), hidden_dims=48, bottleneck_dims=24, scaled=scaled)
         return build(backbone=backbone, head=head).compute_losses(*batch(), subnet=subnet, teacher_temp=0.05)
 
     assert torch.equal(total('64x3', True)['loss'], total('64x3', False)['loss'])
@@ -254,5 +250,7 @@ def test_bad_batches():
         model.compute_losses(globals_, locals_[:7], masks, teacher_temp=0.05)
     with pytest.raises(ValueError, match='one mask for every global crop'):
         model.compute_losses(globals_, locals_, None, teacher_temp=0.05)
+    with pytest.raises(ValueError, match='do not fit 6 crops of 4 x 4 patches'):
+        model.compute_losses(globals_, locals_, masks[:, :9], teacher_temp=0.05)
     with pytest.raises(ValueError, match='no multiple of patch_size 8'):
         model.compute_losses(globals_[..., :30], locals_, masks, teacher_temp=0.05)

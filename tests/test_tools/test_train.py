@@ -149,3 +149,12 @@ def test_slurm_command(toy):
     assert text.startswith('1234 --partition gpu --job-name my job --gres gpu:8 --ntasks 16')
     assert '--time 1:00' in text
     assert text.strip().endswith('train.py plain.py --launcher slurm --amp')
+
+
+def test_mistake_of_the_user_is_one_sentence(tmp_path):
+    """Found only when the data is built, well after the command line was read."""
+    config = TOOLS.parent / 'configs/poa_vit_small.py'
+    command = [TOOLS / 'train.py', config, '--work-dir', tmp_path, '--cfg-options', f'data_root={tmp_path}/nowhere']
+    status, output = run(tmp_path, sys.executable, *map(str, command))
+    assert status == 1 and 'Traceback' not in output
+    assert f"the data '{tmp_path}/nowhere/' does not exist: set data_root" in output.splitlines()[-1]

@@ -184,6 +184,11 @@ class ElasticVisionTransformer(ElasticBackbone):
         grid = x.shape[-2:]
         x = x.flatten(2).transpose(1, 2)
         if masks is not None:
+            if masks.shape != x.shape[:2]:
+                raise ValueError(
+                    f'masks of shape {tuple(masks.shape)} do not fit {len(x)} crops of {grid[0]} x {grid[1]} patches; '
+                    'collate_fn.grid must be the crop size over the patch size'
+                )
             x = torch.where(masks.unsqueeze(-1), self.mask_token[:, :width].to(x.dtype), x)
         cls_token = self.cls_token[..., :width].expand(len(x), -1, -1)
         return torch.cat([cls_token, x], dim=1) + self._positions(grid, width)
