@@ -1,0 +1,155 @@
+"""k-NN accuracy of the teacher's sub-networks while it is trained."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+import torch
+from mmengine.dataset import BaseDataset
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from poa_mm.evaluation.comparison import merge_settings
+from poa_mm.evaluation.features import FeatureReader
+from poa_mm.evaluation.images import EvalImages, open_split_pair
+from poa_mm.evaluation.knn import check_ks, evaluate_knn
+from poa_mm.evaluation.protocol import KNN_DEFAULTS
+from poa_mm.registry import HOOKS
+
+from .common import unwrapped
+
+
+@HOOKS.register_module()
+class KnnHook(Hook):
+    """Every so many iterations, classifies images by their neighbours in the teacher's features.
+
+    The accuracies go to the message hub (``val/knn_S``, per cent, the best k), to the log and to the
+    visualizer's backends. Training does not notice: the same losses, bit for bit on the CPU, as without
+    the hook. Several processes share the images; each must run the hook.
+
+    ::
+
+        dict(type='KnnHook', interval=1000, subnets=['named'], gallery=5000, queries=1000,
+             train='data/imagenet/train', val='data/imagenet/val')
+
+    Args:
+        interval: Iterations between two evaluations; there is one more after the last iteration.
+        train: The gallery: a folder with one sub-folder per class, or the config of a dataset. By default
+            the ``train`` of the config's ``knn``, as for all that follows.
+        val: The queries, likewise.
+        subnets: What :meth:`SubnetSpace.select` takes.
+        gallery: At most so many images of ``train``, evenly spaced; ``None`` for all.
+        queries: At most so many images of ``val``, evenly spaced; ``None`` for all.
+        ks: Numbers of neighbours (POA: 10, 20, 100, 200).
+        temperature: Of the votes' weights (POA: 0.07).
+        resize: Short side in pixels; by default 8/7 of the crop.
+        crop: Centre crop in pixels; by default what the backbone is made for.
+        batch_size: Images at a time in each process.
+        num_workers: Reading processes for each process.
+        amp: Whether features are computed in bfloat16.
+
+    Raises:
+        ValueError: If the interval or a number of images is not positive.
+    """
+
+    # The teacher is up to date (HIGH) and the logger has not printed yet (BELOW_NORMAL).
+    priority = 'NORMAL'
+
+    def __init__(
+        self,
+        interval: int,
+        train: str | Mapping | None = None,
+        val: str | Mapping | None = None,
+        subnets: Sequence[str] = ('named',),
+        gallery: int | None = None,
+        queries: int | None = None,
+        ks: Sequence[int] | None = None,
+        temperature: float | None = None,
+        resize: int | None = None,
+        crop: int | None = None,
+        batch_size: int = 64,
+        num_workers: int = 2,
+        amp: bool = False,
+    ) -> None:
+        for name, number in dict(interval=interval, gallery=gallery, queries=queries).items():
+            if number is not None and number < 1:
+                raise ValueError(f'{name} of KnnHook must be at least 1, got {number}')
+        self.interval, self.subnets, self.sizes = interval, subnets, (gallery, queries)
+        options = dict(train=train, val=val, ks=ks, temperature=temperature, resize=resize, crop=crop)
+        self.options = {key: value for key, value in options.items() if value is not None}
+        self.reading = dict(batch_size=batch_size, num_workers=num_workers, amp=amp)
+
+    def before_train(self, runner: Runner) -> None:
+        """Open the data, so that a mistake shows before the training and not at the first evaluation.
+
+        Raises:
+            FileNotFoundError: If the data are missing.
+            ValueError: If a setting makes no sense, or the gallery is smaller than a k.
+        """
+        with undisturbed():
+            backbone = unwrapped(runner).teacher.backbone
+            settings = merge_settings(runner.cfg, 'knn', KNN_DEFAULTS, backbone, self.options)
+            pair = open_split_pair(settings.get('train'), settings.get('val'))
+            self.images = [
+                EvalImages(_evenly(dataset, size), settings['resize'], settings['crop'])
+                for dataset, size in zip(pair, self.sizes)
+            ]
+            self.ks, self.temperature = sorted(set(settings['ks'])), settings['temperature']
+            check_ks(self.ks, len(self.images[0]), self.temperature)
+            self.selected = backbone.space.select(self.subnets)
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Evaluate if it is time."""
+        if self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner):
+            with undisturbed():
+                self.evaluate(runner)
+
+    def evaluate(self, runner: Runner) -> dict[str, float]:
+        """Accuracy in per cent of every chosen sub-network, at its best k; logged under ``val/knn_NAME``."""
+        start = time.perf_counter()
+        model = unwrapped(runner)
+        backbone, preprocessor = model.teacher.backbone, model.data_preprocessor
+        names = {backbone.space.name(subnet): subnet for subnet in self.selected}
+        reader = FeatureReader(
+            {name: partial(backbone.image_features, subnet=subnet) for name, subnet in names.items()},
+            preprocessor.mean.flatten().tolist(),
+            preprocessor.std.flatten().tolist(),
+            device=next(backbone.parameters()).device,
+            progress=False,
+            **self.reading,
+        )
+        found = evaluate_knn(reader, *self.images, self.ks, self.temperature)
+        reader.all_unreadable()
+        values = {f'knn_{name}': max(accuracy.values()) for name, accuracy in found.items()}
+        for name, value in values.items():
+            runner.message_hub.update_scalar(f'val/{name}', value)
+        runner.visualizer.add_scalars(values, step=runner.iter + 1, file_path=f'{runner.timestamp}.json')
+        text = '  '.join(f'{name.removeprefix("knn_")}: {value:.2f}' for name, value in values.items())
+        seconds = time.perf_counter() - start
+        runner.logger.info(f'k-NN after {runner.iter + 1} iterations, %  {text}  ({seconds:.0f} s)')
+        return values
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """What happens inside leaves all random numbers as they were, and torch's gradients switched on."""
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=devices), torch.no_grad():
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
+
+
+def _evenly(dataset: BaseDataset, size: int | None) -> BaseDataset:
+    """At most ``size`` images, evenly spaced: as many of every class where classes follow one another."""
+    if size is None or size >= len(dataset):
+        return dataset
+    return dataset.get_subset([int(i) for i in np.linspace(0, len(dataset) - 1, size).round()])

@@ -1,0 +1,165 @@
+"""k-NN while training: the numbers of the command, logged, and not a bit of the training changed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+import poa_mm
+from poa_mm.engine.hooks import KnnHook
+from poa_mm.evaluation import EvalImages, build_dataset, evaluate_knn
+from poa_mm.evaluation.features import FeatureReader
+
+SIZES = dict(split='train', image_size=24)
+CONFIG = dict(
+    model=dict(
+        type='POA',
+        backbone=dict(
+            type='ElasticVisionTransformer',
+            img_size=16,
+            patch_size=8,
+            widths=(16, 32, 8),
+            depths=(2, 4),
+            head_dim=8,
+            drop_path_rate=0.5,
+        ),
+        head=dict(type='MultiPrototypeHead', num_prototypes=(16, 24), hidden_dims=16, bottleneck_dims=8),
+    ),
+    train_dataloader=dict(
+        batch_size=4,
+        num_workers=0,
+        sampler=dict(type='SeededInfiniteSampler'),
+        collate_fn=dict(type='poa_mm.multi_crop_collate', grid=(2, 2), mask_ratio=(0.1, 0.5)),
+        dataset=dict(
+            type='ViewsDataset',
+            dataset=dict(type='DemoDataset', num_samples=16, image_size=24),
+            views=dict(
+                global_1=dict(size=16, scale=(0.32, 1.0)),
+                global_2=dict(size=16, scale=(0.32, 1.0)),
+                local=dict(size=8, number=2, scale=(0.05, 0.32)),
+            ),
+        ),
+    ),
+    optim_wrapper=dict(
+        type='PoaOptimWrapper',
+        constructor='LayerDecayOptimWrapperConstructor',
+        optimizer=dict(type='AdamW', lr=0.01, weight_decay=0.04, fused=True),
+    ),
+    train_cfg=dict(by_epoch=False, max_iters=5),
+    default_hooks=dict(runtime_info=dict(type='LazyRuntimeInfoHook'), checkpoint=None),
+    randomness=dict(seed=0),
+    default_scope='poa_mm',
+    log_level='WARNING',
+    visualizer=dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]),
+    knn=dict(
+        train=dict(type='DemoDataset', num_samples=40, **SIZES),
+        val=dict(type='DemoDataset', num_samples=24, image_size=24, split='val'),
+        ks=(3, 9),
+    ),
+)
+HOOK = dict(type='KnnHook', interval=2, subnets=['named', '24x3'], gallery=30, num_workers=0)
+
+
+def train(folder, *hooks):
+    """Losses of every iteration, final weights, and the runner."""
+    schedule = dict(type='PretrainScheduleHook', temp_start=0.04, temp_final=0.04, temp_steps=0, patch_loss_start=0)
+    hooks = [schedule, dict(type='TeacherEMAHook', start=0.5, final=0.9, steps=5), *hooks]
+    cfg = Config({**CONFIG, 'custom_hooks': hooks, 'work_dir': str(folder), 'experiment_name': folder.name})
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    losses, _ = runner.message_hub.get_scalar('train/loss').data
+    return losses, runner.model.state_dict(), runner
+
+
+def test_logged_and_training_undisturbed(tmp_path):
+    plain_losses, plain_weights, _ = train(tmp_path / 'without')
+    losses, weights, runner = train(tmp_path / 'with', HOOK)
+    assert len(losses) == 5 and np.array_equal(losses, plain_losses)
+    assert weights.keys() == plain_weights.keys()
+    assert all(torch.equal(value, plain_weights[name]) for name, value in weights.items())
+    assert runner.model.backbone.training and not runner.model.teacher.backbone.training
+    assert not any(parameter.requires_grad for parameter in runner.model.teacher.parameters())
+
+    rows = [json.loads(line) for line in next((tmp_path / 'with').glob('*/vis_data/scalars.json')).open()]
+    rows = [row for row in rows if 'knn_16x2' in row]
+    assert [row['step'] for row in rows] == [2, 4, 5]
+    values, _ = runner.message_hub.get_scalar('val/knn_24x3').data
+    assert values.tolist() == [row['knn_24x3'] for row in rows]
+
+    # The last one is what the protocol gives for the final teacher and the evenly chosen gallery.
+    backbone = runner.model.teacher.backbone
+    train_set, val = (build_dataset(CONFIG['knn'][key]) for key in ('train', 'val'))
+    gallery = train_set.get_subset(np.linspace(0, 39, 30).round().astype(int).tolist())
+    norm = runner.model.data_preprocessor
+    reader = FeatureReader(
+        {'': backbone.image_features}, norm.mean.flatten().tolist(), norm.std.flatten().tolist(), 64, 0
+    )
+    found = evaluate_knn(reader, EvalImages(gallery, 18, 16), EvalImages(val, 18, 16), (3, 9))['']
+    assert rows[-1]['knn_32x4'] == max(found.values())
+
+
+def fake_runner():
+    torch.manual_seed(0)
+    from poa_mm.registry import MODELS
+
+    model = MODELS.build({'_scope_': 'poa_mm', **CONFIG['model']})
+    for parameter in model.teacher.parameters():
+        parameter.data += 0.2 * torch.randn_like(parameter)
+    logged = {}
+    hub = SimpleNamespace(update_scalar=logged.__setitem__)
+    quiet = SimpleNamespace(add_scalars=lambda *a, **k: None, info=lambda text: None)
+    cfg = Config(dict(knn=CONFIG['knn']))
+    return SimpleNamespace(
+        model=model, cfg=cfg, iter=1, timestamp='', message_hub=hub, visualizer=quiet, logger=quiet, logged=logged
+    )
+
+
+def evaluate():
+    runner = fake_runner()
+    hook = KnnHook(**{k: v for k, v in HOOK.items() if k != 'type'}, batch_size=4)
+    hook.before_train(runner)
+    hook.evaluate(runner)
+    return runner.logged
+
+
+def test_two_processes_equal_one(tmp_path):
+    env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(Path(poa_mm.__file__).parents[1]))
+    command = [sys.executable, __file__, '2', str(tmp_path / 'store')]
+    processes = [
+        subprocess.Popen([*command, str(rank)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for rank in range(2)
+    ]
+    one = evaluate()
+    texts = [process.communicate(timeout=200)[0] for process in processes]
+    assert not any(process.returncode for process in processes), texts
+    assert len(one) == 3 and len(set(one.values())) > 1
+    for text in texts:
+        assert json.loads(text.splitlines()[-1]) == one
+
+
+def test_mistakes_show_before_the_training():
+    runner = fake_runner()
+    with pytest.raises(ValueError, match='interval of KnnHook must be at least 1, got 0'):
+        KnnHook(interval=0)
+    for options, message in [
+        (dict(ks=(3, 50)), r'size of the gallery \(40 images\), got \[3, 50\]'),
+        (dict(gallery=5), r'size of the gallery \(5 images\)'),
+        (dict(subnets=['20x2']), 'sub-network 20x2 is not in this space'),
+        (dict(train='nowhere', val='nowhere'), "data folder 'nowhere' does not exist"),
+    ]:
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            KnnHook(interval=1, **options).before_train(runner)
+
+
+if __name__ == '__main__':
+    size, store, rank = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    torch.distributed.init_process_group('gloo', init_method=f'file://{store}', world_size=size, rank=rank)
+    print('\n' + json.dumps(evaluate()))
