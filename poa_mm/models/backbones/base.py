@@ -64,11 +64,23 @@ class ElasticBackbone(BaseModule):
         """Image features ``(N, D)`` of normalised images ``(N, 3, H, W)``."""
         return self([images], subnet=subnet)[0][0]
 
-    def patch_features(
-        self, images: Tensor, subnet: Subnet | str | None = None, masks: Tensor | None = None
-    ) -> Tensor:
+    def patch_features(self, images: Tensor, subnet: Subnet | str | None = None, masks: Tensor | None = None) -> Tensor:
         """Patch features ``(N, P, D)`` of normalised images ``(N, 3, H, W)``, row by row."""
         return self([images], masks, subnet)[0][1]
+
+    @abstractmethod
+    def level_features(self, images: Tensor, subnet: Subnet | str | None = None) -> tuple[list[Tensor], Tensor | None]:
+        """Image features from inside the network, for linear probing.
+
+        Args:
+            images: Normalised images ``(N, 3, H, W)``.
+            subnet: The sub-network to run; ``None`` for the intact one.
+
+        Returns:
+            Image features ``(N, D_i)`` at four even points (ViT) or after every stage, the last being the image
+            feature of :meth:`forward`; and the mean of the patch features ``(N, D)``, or ``None`` where the image
+            feature is just that.
+        """
 
     def run_block(self, block: nn.Module, x: Tensor, *args) -> Tensor:
         """``block(x, *args)``, its activations kept or recomputed as :attr:`with_cp` says."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -137,13 +138,17 @@ class ElasticResNet(ElasticBackbone):
         """
         subnet = self.resolve(subnet)
         maps = [
-            self._last_map(images, masks if i == 0 else None, subnet).permute(0, 2, 3, 1)
+            deque(self._maps(images, masks if i == 0 else None, subnet), maxlen=1)[0].permute(0, 2, 3, 1)
             for i, images in enumerate(crops)
         ]
         return [(m.mean((1, 2)), self.cells.spread_features(m)) for m in maps]
 
-    def _last_map(self, images: Tensor, masks: Tensor | None, subnet: Subnet) -> Tensor:
-        """Images ``(N, 3, H, W)`` to the last map ``(N, C, H', W')``."""
+    def level_features(self, images: Tensor, subnet: Subnet | str | None = None) -> tuple[list[Tensor], None]:
+        """See :meth:`ElasticBackbone.level_features`. Means of every stage's map."""
+        return [x.mean((2, 3)) for x in self._maps(images, None, self.resolve(subnet))], None
+
+    def _maps(self, images: Tensor, masks: Tensor | None, subnet: Subnet) -> Iterator[Tensor]:
+        """Images ``(N, 3, H, W)`` to the maps ``(N, C, H', W')`` after each stage."""
         x = self.maxpool(F.relu(self.gn1(self.conv1(images)), inplace=True))
         if masks is not None:
             masks = self.cells.spread_masks(masks, *x.shape[-2:]).unsqueeze(1)
@@ -152,7 +157,7 @@ class ElasticResNet(ElasticBackbone):
             blocks = getattr(self, f'layer{i + 1}')
             for index in active:
                 x = self.run_block(blocks[index], x, subnet.width * 2**i)
-        return x
+            yield x
 
     def feature_dims(self, subnet: Subnet | str | None = None) -> int:
         """Size of the image feature, the same for all sub-networks."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -250,6 +251,19 @@ class ElasticSwinTransformer(ElasticBackbone):
         """
         subnet = self.resolve(subnet)
         maps = [self._embed(images, masks if i == 0 else None, subnet.width) for i, images in enumerate(crops)]
+        ((x, sizes),) = deque(self._run_stages(maps, subnet), maxlen=1)
+        x = getattr(self, f'norm{len(self.stages) - 1}')(x)
+        return [(m.mean((1, 2)), self.cells.spread_features(m)) for m in split_sizes(x, sizes)]
+
+    def level_features(self, images: Tensor, subnet: Subnet | str | None = None) -> tuple[list[Tensor], None]:
+        """See :meth:`ElasticBackbone.level_features`. Means of every stage's normed tokens."""
+        subnet = self.resolve(subnet)
+        stages = self._run_stages([self._embed(images, None, subnet.width)], subnet)
+        maps = [split_sizes(getattr(self, f'norm{i}')(x), sizes)[0] for i, (x, sizes) in enumerate(stages)]
+        return [m.mean((1, 2)) for m in maps], None
+
+    def _run_stages(self, maps: Sequence[Tensor], subnet: Subnet) -> Iterator[tuple[Tensor, Sizes]]:
+        """The tokens ``(T, D_i)`` after each stage, and the ``(N, H, W)`` of every crop size."""
         x, sizes = join_sizes(maps), [tuple(m.shape[:3]) for m in maps]
         for i, (stage, active) in enumerate(zip(self.stages, self.space.active_blocks(subnet))):
             if i:
@@ -257,8 +271,7 @@ class ElasticSwinTransformer(ElasticBackbone):
             for position, index in enumerate(active):
                 shift = self.window_size // 2 if position % 2 else 0
                 x = self.run_block(stage.blocks[index], x, sizes, shift)
-        x = getattr(self, f'norm{len(self.stages) - 1}')(x)
-        return [(m.mean((1, 2)), self.cells.spread_features(m)) for m in split_sizes(x, sizes)]
+            yield x, sizes
 
     def _embed(self, images: Tensor, masks: Tensor | None, width: int) -> Tensor:
         """Images ``(N, 3, H, W)`` to the stem's map ``(N, H', W', width)``."""

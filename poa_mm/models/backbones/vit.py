@@ -175,6 +175,23 @@ class ElasticVisionTransformer(ElasticBackbone):
         parts = [part.view(*shape, -1) for part, shape in zip(parts, shapes)]
         return [(part[:, 0], part[:, 1:]) for part in parts]
 
+    def level_features(self, images: Tensor, subnet: Subnet | str | None = None) -> tuple[list[Tensor], Tensor]:
+        """See :meth:`ElasticBackbone.level_features`. Class tokens after three blocks and the last, all normed.
+
+        The blocks are ``round(L i / 4)``, i = 1, 2, 3, counted from 0: 3, 6, 9 and 11 of 12.
+        """
+        subnet = self.resolve(subnet)
+        active = self.space.active_blocks(subnet)[0]
+        levels = [min(round(len(active) * i / 4), len(active) - 1) for i in (1, 2, 3)] + [len(active) - 1]
+        x = self._embed(images, None, subnet.width)
+        shapes, found = [tuple(x.shape[:2])], {}
+        x = x.flatten(0, 1)
+        for position, index in enumerate(active):
+            x = self.run_block(self.layers[index], x, shapes)
+            if position in levels:
+                found[position] = self.ln1(x).view(*shapes[0], -1)
+        return [found[level][:, 0] for level in levels], found[levels[-1]][:, 1:].mean(1)
+
     def _embed(self, images: Tensor, masks: Tensor | None, width: int) -> Tensor:
         """Images ``(N, 3, H, W)`` to tokens with positions ``(N, 1 + P, width)``."""
         height, width_px = images.shape[-2:]
