@@ -20,12 +20,12 @@ from .records import write_json
 DATA_OPTIONS = ('train', 'val', 'resize', 'crop')
 
 
-def add_arguments(parser: ArgumentParser, baselines: bool = True) -> None:
+def add_arguments(parser: ArgumentParser, thumbnails: bool = True) -> None:
     """Add the options that say which networks, on which data, computed how.
 
     Args:
         parser: Of the command.
-        baselines: Whether untrained networks and raw pixels can take part.
+        thumbnails: Whether raw pixels can take part.
     """
     parser.add_argument(
         'files',
@@ -41,8 +41,8 @@ def add_arguments(parser: ArgumentParser, baselines: bool = True) -> None:
         help="of a checkpoint: names (S), sizes (512x16), 'smallest', 'intact', 'named' (the default) or 'all'",
     )
     parser.add_argument('--branch', choices=['teacher', 'student'], default='teacher')
-    if baselines:
-        parser.add_argument('--untrained', action='store_true', help='also with untrained weights')
+    parser.add_argument('--untrained', action='store_true', help='also with untrained weights')
+    if thumbnails:
         parser.add_argument('--thumbnails', action='store_true', help='also raw pixels, 8 x 8')
     data = parser.add_argument_group('data (default: what the config says)')
     data.add_argument('--train', metavar='DIR', help='to learn from: one sub-folder of images per class')
@@ -87,7 +87,7 @@ def read_arguments(args: Namespace, *options: str) -> Inputs:
         files=[file for file in args.files if file not in configs],
         subnets=args.subnets,
         branch=args.branch,
-        untrained=getattr(args, 'untrained', False),
+        untrained=args.untrained,
         thumbnails=getattr(args, 'thumbnails', False),
         seed=args.seed,
         batch_size=args.batch_size,

@@ -84,14 +84,27 @@ class FeatureReader:
             mininterval=0.5 if sys.stderr.isatty() else 10,
         ) as bar:
             for items in loader:
-                readable = [item for item in items if item.image is not None]
-                self._report_unreadable(items)
-                if readable:
-                    pixels = torch.stack([item.image for item in readable]).to(self.device, non_blocking=True)
-                    labels = torch.tensor([item.label for item in readable], device=self.device)
-                    index = torch.tensor([item.index for item in readable], device=self.device)
+                batch = self.readable(items)
+                if batch is not None:
+                    pixels, labels, index = batch
                     yield self.run(pixels, index), labels, index
                 bar.update(min(len(items) * get_world_size(), bar.total - bar.n))
+
+    def readable(self, items: Sequence[Item]) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Pixels (n, 3, S, S) uint8, labels and indices (n,) on the device; warns of what could not be read.
+
+        ``None`` where nothing could.
+        """
+        for item in items:
+            if item.image is None and item.reason not in self.unreadable:
+                self.unreadable.append(item.reason)
+                _warn(f'cannot read image {item.reason}')
+        items = [item for item in items if item.image is not None]
+        if not items:
+            return None
+        pixels = torch.stack([item.image for item in items]).to(self.device, non_blocking=True)
+        labels = torch.tensor([item.label for item in items], device=self.device)
+        return pixels, labels, torch.tensor([item.index for item in items], device=self.device)
 
     @torch.no_grad()
     def run(self, pixels: Tensor, index: Tensor) -> dict[str, Tensor]:
@@ -131,18 +144,12 @@ class FeatureReader:
     def all_unreadable(self) -> list[str]:
         """Paths and reasons of the images that no process could read so far; warns if there are any."""
         shares = all_gather_object(self.unreadable)
-        found = [reason for share in shares for reason in share]
+        found = list(dict.fromkeys(reason for share in shares for reason in share))
         if found and is_main_process():
             for reason in found[len(self.unreadable) :]:  # other processes' loggers are silent
                 _warn(f'cannot read image {reason}')
             _warn(f'{len(found)} images could not be read and were left out')
         return sorted(found)
-
-    def _report_unreadable(self, items: Sequence[Item]) -> None:
-        for item in items:
-            if item.image is None:
-                self.unreadable.append(item.reason)
-                _warn(f'cannot read image {item.reason}')
 
 
 def _warn(text: str) -> None:

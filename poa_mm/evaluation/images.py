@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
+import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 from torchvision.transforms.v2 import functional as TF
 
+from poa_mm.datasets.multi_crop import View, random_view
+from poa_mm.datasets.sampler import Draw
 from poa_mm.registry import DATASETS
 
 
@@ -64,18 +67,48 @@ class EvalImages(Dataset):
 
     def __getitem__(self, index: int) -> Item:
         """An unreadable image is no error here: the item says why."""
+        image, reason = self.read(index)
+        if image is None:
+            return Item(index, self.label(index), None, reason)
+        image = torch.from_numpy(image).permute(2, 0, 1)
+        image = TF.resize(image, [self.resize], TF.InterpolationMode.BICUBIC, antialias=True)
+        return Item(index, self.label(index), TF.center_crop(image, [self.crop]))
+
+    def read(self, index: int) -> tuple[np.ndarray | None, str]:
+        """An image (H, W, 3) uint8 RGB as it is stored, or ``None`` and why it could not be read."""
         if get_worker_info() is not None:
             cv2.setNumThreads(0)  # the workers are the parallelism
-        info = self.dataset.get_data_info(index)
-        label = int(info['gt_label'])
         try:
-            image = self.dataset[index]['img']
+            return cv2.cvtColor(self.dataset[index]['img'], cv2.COLOR_BGR2RGB), ''
         except Exception as error:  # every decoder has its own
             reason = str(error).partition('\n')[0] or type(error).__name__
-            return Item(index, label, None, f'{info.get("img_path", f"number {index}")}: {reason}')
-        image = torch.from_numpy(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)).permute(2, 0, 1)
-        image = TF.resize(image, [self.resize], TF.InterpolationMode.BICUBIC, antialias=True)
-        return Item(index, label, TF.center_crop(image, [self.crop]))
+            path = self.dataset.get_data_info(index).get('img_path', f'number {index}')
+            return None, f'{path}: {reason}'
+
+
+class TrainImages(Dataset):
+    """Random views of labelled images: a crop of 8 to 100 % of the area, resized, and a flip.
+
+    A view is a pure function of the draw: the same for any number of workers or processes and after a resume.
+
+    Args:
+        images: The images; views are as large as their crops.
+    """
+
+    def __init__(self, images: EvalImages) -> None:
+        self.images = images
+        self.view = View(images.crop, scale=(0.08, 1.0), jitter=0.0, grayscale=0.0)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, draw: Draw) -> Item:
+        """An unreadable image is no error here: the item says why."""
+        image, reason = self.images.read(draw.index)
+        if image is not None:
+            view = random_view(image, self.view, np.random.default_rng((draw.seed, draw.position)))
+            image = torch.from_numpy(np.stack(cv2.split(view)))
+        return Item(draw.index, self.images.label(draw.index), image, reason)
 
 
 def image_folder(path: str | Path) -> BaseDataset:

@@ -15,6 +15,8 @@ import torch
 import poa_mm
 from poa_mm.extraction.export import write_atomically
 
+NETWORK_COLUMNS = ['weights', 'network', 'width', 'depth', 'params, M']
+
 
 def versions() -> dict[str, str]:
     """Versions of what took part in a measurement."""
@@ -70,18 +72,37 @@ def knn_table(results: Iterable[Mapping[str, Any]], ks: Sequence[int]) -> str:
     """The results of a k-NN file as a Markdown table that is also readable as it is."""
     rows = [
         [
-            result['kind'],
-            result['name'],
-            str(result.get('width', '')),
-            _depth(result.get('depth', '')),
-            f'{result["params"] / 1e6:.2f}',
+            *_network_cells(result),
             *(f'{result["accuracy"][str(k)]:.2f}' for k in ks),
             f'{result["best"]:.2f} (k = {result["best_k"]})',
         ]
         for result in results
     ]
-    columns = ['weights', 'network', 'width', 'depth', 'params, M', *(f'k = {k}' for k in ks), 'best, %']
+    columns = [*NETWORK_COLUMNS, *(f'k = {k}' for k in ks), 'best, %']
     return markdown_table(columns, rows)
+
+
+def linear_table(results: Iterable[Mapping[str, Any]]) -> str:
+    """The results of linear probing as a Markdown table: the best of every feature kind, and the best of all."""
+    results = list(results)
+    kinds = list(dict.fromkeys(kind for result in results for kind in result['accuracy']))
+    rows = [
+        [
+            *_network_cells(result),
+            *(f'{max(result["accuracy"][k].values()):.2f}' if k in result['accuracy'] else '' for k in kinds),
+            f'{result["best"]:.2f} ({result["best_setting"]["features"]}, '
+            f'lr {result["best_setting"]["learning_rate"]:g})',
+        ]
+        for result in results
+    ]
+    return markdown_table([*NETWORK_COLUMNS, *kinds, 'best, %'], rows)
+
+
+def cluster_table(results: Iterable[Mapping[str, Any]]) -> str:
+    """The results of clustering as a Markdown table."""
+    scores = ('acc', 'ari', 'nmi', 'fmi')
+    rows = [[*_network_cells(result), *(f'{result[score]:.2f}' for score in scores)] for result in results]
+    return markdown_table([*NETWORK_COLUMNS, *(score.upper() for score in scores)], rows)
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -94,6 +115,12 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str
         for row in [list(columns), rule, *rows]
     ]
     return '\n'.join(f'| {line} |' for line in lines)
+
+
+def _network_cells(result: Mapping[str, Any]) -> list[str]:
+    """What a table says of a network, under :data:`NETWORK_COLUMNS`."""
+    width, depth = str(result.get('width', '')), _depth(result.get('depth', ''))
+    return [result['kind'], result['name'], width, depth, f'{result["params"] / 1e6:.2f}']
 
 
 def _depth(depth: Any) -> str:

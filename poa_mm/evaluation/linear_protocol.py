@@ -1,0 +1,287 @@
+"""Linear probing from the inputs to a record: sub-networks share each pass over the images."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce, barrier, get_world_size, is_main_process
+from mmengine.logging import print_log
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from poa_mm.datasets.sampler import SeededInfiniteSampler
+from poa_mm.extraction.export import write_atomically
+
+from .comparison import Comparison, Inputs, open_comparison
+from .features import FeatureReader
+from .images import EvalImages, TrainImages
+from .linear import LEARNING_RATES, LinearGrid, check_features, cosine_factor, feature_kinds, probe_features
+from .protocol import spans
+
+LINEAR_DEFAULTS = dict(iters=12500, train_batch_size=256, learning_rates=LEARNING_RATES, cached=False)
+Grids = dict[str, LinearGrid]
+
+
+def run_linear(
+    inputs: Inputs, save: str | Path | None = None, resume: bool = False, save_interval: int = 1000
+) -> dict[str, Any]:
+    """Train linear classifiers on frozen features of sub-networks; the best of each on validation is reported.
+
+    Settings, beside those of the data, are ``iters``, ``train_batch_size`` (of one process), ``learning_rates``
+    (for a total batch of 256) and ``cached``: whether the features of the centre crops are computed once and kept,
+    in place of random crops that are computed anew.
+
+    Args:
+        inputs: The networks and the data.
+        save: File for the state, and in the end for the best classifiers.
+        resume: Whether to go on from that file where it exists.
+        save_interval: Iterations between two savings.
+
+    Returns:
+        Everything that a result file holds, of plain Python types.
+
+    Raises:
+        FileNotFoundError: If a file or the data are missing.
+        ValueError: If a setting makes no sense, features are not finite, or the saved state is of other settings.
+    """
+    if inputs.thumbnails:
+        raise ValueError('linear probing is for networks: there is none in raw pixels')
+    if resume and save is None:
+        raise ValueError('to resume, say from which file: --save FILE.pth')
+    comparison = open_comparison(inputs, 'linear', LINEAR_DEFAULTS)
+    settings = comparison.settings
+    _check(settings, save_interval)
+    total_batch = settings['train_batch_size'] * get_world_size()
+    rates = [rate * total_batch / 256 for rate in settings['learning_rates']]
+    reader = comparison.reader(
+        {c.key: partial(probe_features, c.backbone, subnet=c.subnet) for c in comparison.candidates}, normalize=False
+    )
+    grids = {
+        c.key: LinearGrid(
+            feature_kinds(c.backbone, settings['crop'], c.subnet),
+            rates,
+            comparison.classes,
+            comparison.seed,
+            inputs.device,
+        )
+        for c in comparison.candidates
+    }
+    state = State(comparison, grids, total_batch, save, save_interval)
+    train(comparison, reader, grids, state, state.load() if resume else 0)
+    correct, count = validate(reader, comparison.val, grids)
+    results, best = [], {}
+    for candidate in comparison.candidates:
+        accuracy = 100 * correct[candidate.key] / count
+        results.append({**candidate.record(), **best_setting(accuracy, grids[candidate.key], settings)})
+        kind, rate = (
+            results[-1]['best_setting']['features'],
+            settings['learning_rates'].index(results[-1]['best_setting']['learning_rate']),
+        )
+        best[candidate.key] = grids[candidate.key].classifier(kind, rate)
+    state.save(settings['iters'], best)
+    summary = f'linear probing{comparison.where()} on {count} images: {spans(results)}'
+    return comparison.record(
+        'linear', results, reader.all_unreadable(), summary, **settings, total_batch=total_batch, momentum=0.9
+    )
+
+
+def _check(settings: dict[str, Any], save_interval: int) -> None:
+    settings['learning_rates'] = rates = [float(rate) for rate in settings['learning_rates']]
+    if not rates or min(rates) <= 0 or len(set(rates)) < len(rates):
+        raise ValueError(f'learning rates must be positive and different, got {rates}')
+    for name, value in dict(settings, save_interval=save_interval).items():
+        if name in ('iters', 'train_batch_size', 'save_interval') and value < 1:
+            raise ValueError(f'{name} must be at least 1, got {value}')
+
+
+def train(comparison: Comparison, reader: FeatureReader, grids: Grids, state: State, start: int = 0) -> None:
+    """Train all classifiers of all networks from iteration ``start`` on; each batch of images is read once.
+
+    Raises:
+        ValueError: If features are not finite.
+    """
+    steps = comparison.settings['iters']
+    make = _from_memory if comparison.settings['cached'] else _from_images
+    if start >= steps:
+        return
+    with tqdm(
+        total=steps,
+        initial=start,
+        desc='linear',
+        unit='step',
+        disable=not is_main_process(),
+        mininterval=0.5 if sys.stderr.isatty() else 10,
+    ) as bar:
+        for step, (features, labels) in zip(range(start, steps), make(comparison, reader, start)):
+            check_features(features)
+            for name, grid in grids.items():
+                grid.step(features[name], labels, state.total_batch, cosine_factor(step, steps))
+            bar.update()
+            if (step + 1) % state.interval == 0:
+                state.save(step + 1)
+
+
+def _draws(comparison: Comparison, start: int) -> SeededInfiniteSampler:
+    """This process's draws; those of all processes together are the same for any number of processes."""
+    sampler = SeededInfiniteSampler(comparison.train, comparison.seed)
+    sampler.skip(start * comparison.settings['train_batch_size'])
+    return sampler
+
+
+def _from_images(
+    comparison: Comparison, reader: FeatureReader, start: int
+) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+    """Features and labels of random views, batch by batch."""
+    loader = DataLoader(
+        TrainImages(comparison.train),
+        comparison.settings['train_batch_size'],
+        sampler=_draws(comparison, start),
+        num_workers=comparison.inputs.num_workers,
+        collate_fn=list,
+        pin_memory=reader.device.type == 'cuda',
+    )
+    crop = comparison.settings['crop']
+    nothing = torch.zeros((1, 3, crop, crop), dtype=torch.uint8, device=reader.device)
+    no_labels = torch.zeros(0, dtype=torch.int64, device=reader.device)
+    for items in loader:
+        batch = reader.readable(items)
+        if batch is None:  # the other processes still wait for this one
+            yield {name: rows[:0] for name, rows in reader.run(nothing, no_labels).items()}, no_labels
+            continue
+        # In pieces of the reading batch, which bounds the memory that the networks take.
+        pieces = [reader.run(p, i) for p, i in zip(*(x.split(reader.batch_size) for x in (batch[0], batch[2])))]
+        yield {name: torch.cat([piece[name] for piece in pieces]) for name in reader.networks}, batch[1]
+
+
+def _from_memory(
+    comparison: Comparison, reader: FeatureReader, start: int
+) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+    """The same draws, but of the centre crops' features, which are computed once."""
+    features, labels, index = reader.collect(comparison.train, 'train')
+    row = torch.full((len(comparison.train),), -1, device=index.device)
+    row[index] = torch.arange(len(index), device=index.device)
+    size = comparison.settings['train_batch_size']
+    draws = iter(_draws(comparison, start))
+    while True:
+        chosen = row[torch.tensor([next(draws).index for _ in range(size)], device=row.device)]
+        chosen = chosen[chosen >= 0]
+        yield {name: rows[chosen] for name, rows in features.items()}, labels[chosen]
+
+
+def validate(reader: FeatureReader, val: EvalImages, grids: Grids) -> tuple[dict[str, Tensor], int]:
+    """How many of how many images each classifier gets right, (kinds, R) by network; over all processes.
+
+    Raises:
+        ValueError: If no image could be read, or features are not finite.
+    """
+    device = reader.device
+    correct = {name: torch.zeros((len(g.kinds), len(g.learning_rates)), device=device) for name, g in grids.items()}
+    count = torch.zeros(1, device=device)
+    for features, labels, _ in reader.batches(val, 'val'):
+        check_features(features)
+        for name, grid in grids.items():
+            correct[name] += grid.correct(features[name], labels)
+        count += len(labels)
+    for tensor in (count, *correct.values()):
+        all_reduce(tensor, 'sum')
+    if not count:
+        raise ValueError(f'none of the {len(val)} images of the validation set could be read')
+    return {name: c.double().cpu() for name, c in correct.items()}, int(count)
+
+
+def best_setting(accuracy: Tensor, grid: LinearGrid, settings: dict[str, Any]) -> dict[str, Any]:
+    """Accuracies in per cent (kinds, R) for a result file; the first of equally good settings is the best."""
+    kinds, rates = list(grid.kinds), settings['learning_rates']
+    kind, rate = divmod(int(accuracy.flatten().argmax()), len(rates))
+    return dict(
+        accuracy={
+            name: {f'{r:g}': round(value, 4) for r, value in zip(rates, row.tolist())}
+            for name, row in zip(kinds, accuracy)
+        },
+        best=round(float(accuracy[kind, rate]), 4),
+        best_setting=dict(features=kinds[kind], learning_rate=rates[rate]),
+    )
+
+
+class State:
+    """The file that a run goes on from, and that its classifiers end up in.
+
+    Args:
+        comparison: What is trained.
+        grids: The classifiers.
+        total_batch: Images of one iteration, over all processes.
+        path: ``None``: nothing is saved.
+        interval: Iterations between two savings.
+    """
+
+    def __init__(
+        self, comparison: Comparison, grids: Grids, total_batch: int, path: str | Path | None, interval: int
+    ) -> None:
+        self.grids, self.total_batch, self.interval = grids, total_batch, interval
+        self.path = None if path is None else Path(path)
+        keys = ('iters', 'learning_rates', 'cached', 'resize', 'crop')
+        self.meta = dict(
+            {key: comparison.settings[key] for key in keys},
+            total_batch=total_batch,
+            seed=comparison.seed,
+            classes=comparison.classes,
+            train_images=len(comparison.train),
+            networks=list(grids),
+        )
+
+    def save(self, step: int, best: dict[str, dict] | None = None) -> None:
+        """Write the state after ``step`` iterations, and in the end the best classifiers."""
+        if self.path is None:
+            return
+        if is_main_process():
+            grids = {name: grid.state_dict() for name, grid in self.grids.items()}
+            content = dict(meta=self.meta, step=step, grids=grids)
+            if best is not None:
+                content['best'] = best
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path, lambda temporary: torch.save(content, temporary))
+        barrier()
+
+    def load(self) -> int:
+        """Restore the classifiers; the number of iterations done.
+
+        Raises:
+            ValueError: If the file was written with other settings.
+        """
+        if not self.path.is_file():
+            print_log(f'nothing to resume: {self.path} does not exist', 'current', logging.WARNING)
+            return 0
+        content = read_state(self.path)
+        other = [key for key, value in self.meta.items() if content['meta'].get(key) != value]
+        if other:
+            key = other[0]
+            raise ValueError(f'{self.path} was saved with {key} {content["meta"].get(key)}, not {self.meta[key]}')
+        for name, grid in self.grids.items():
+            grid.load_state_dict(content['grids'][name])
+        return content['step']
+
+
+def read_state(path: str | Path) -> dict[str, Any]:
+    """What ``tools/linear.py --save`` wrote.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is something else.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'file {str(path)!r} does not exist')
+    try:
+        content = torch.load(path, map_location='cpu', weights_only=True)
+        known = {'meta', 'step', 'grids'} <= content.keys()
+    except Exception:  # PyTorch has many errors for what is no file of its own
+        known = False
+    if not known:
+        raise ValueError(f'{path} holds no classifiers of tools/linear.py')
+    return content

@@ -1,0 +1,143 @@
+"""The command line ``tools/linear.py``: in one process and in two, at once and in two halves."""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from PIL import Image
+
+from poa_mm.registry import MODELS
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+CONFIG = """
+model = dict(
+    type='POA',
+    backbone=dict(
+        type='ElasticVisionTransformer', img_size=16, patch_size=8, widths=(16, 32, 8), depths=(2, 4), head_dim=8))
+randomness = dict(seed=4)
+knn = dict(train='train', val='val', ks=(3, 9))
+linear = dict(iters=12, train_batch_size=8, learning_rates=(0.001, 0.1, 0.5))
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A config, a checkpoint of it, and two folders of images, one of them unreadable."""
+    monkeypatch.chdir(tmp_path)
+    Path('tiny.py').write_text(CONFIG)
+    cfg = Config.fromfile('tiny.py')
+    torch.manual_seed(0)
+    backbone = MODELS.build({'_scope_': 'poa_mm', **cfg.model.backbone})
+    for parameter in backbone.parameters():
+        parameter.data += 0.2 * torch.randn_like(parameter)
+    weights = {f'teacher.backbone.{k}': v for k, v in backbone.state_dict().items()}
+    torch.save(dict(meta=dict(cfg=cfg.pretty_text, iter=5, seed=4), state_dict=weights), 'iter_5.pth')
+    weights['teacher.backbone.ln1.bias'] = weights['teacher.backbone.ln1.bias'] * float('nan')
+    torch.save(dict(meta=dict(cfg=cfg.pretty_text, iter=5, seed=4), state_dict=weights), 'broken.pth')
+    rng = np.random.default_rng(0)
+    for split, number in (('train', 9), ('val', 5)):
+        for label, name in enumerate(('dark', 'light')):
+            folder = Path(split, name)
+            folder.mkdir(parents=True)
+            for i in range(number):
+                pixels = rng.integers(20 * label, 20 * label + 200, (20, 22, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f'{i}.png')
+    Path('train/dark/4.png').write_bytes(b'broken')
+    return tmp_path
+
+
+def run(monkeypatch, *arguments, tool='linear.py'):
+    monkeypatch.setattr(sys, 'argv', [tool, *map(str, arguments), '--workers', '0'])
+    runpy.run_path(str(TOOLS / tool), run_name='__main__')
+    return json.loads(Path(arguments[arguments.index('--out') + 1]).read_text())
+
+
+def test_result_and_resume(place, monkeypatch, capsys):
+    common = ['tiny.py', 'iter_5.pth', '--subnets', '16x2', 'intact', '--untrained']
+    whole = run(monkeypatch, *common, '--save', 'whole.pth', '--out', 'whole.json')
+    assert whole['summary'] in capsys.readouterr().out
+    assert [(r['kind'], r['subnet']) for r in whole['results']] == [
+        (kind, subnet) for kind in ('pretrained', 'untrained') for subnet in ('16x2', '32x4')
+    ]
+    for result in whole['results']:
+        assert list(result['accuracy']) == ['last', 'all', 'last + mean patch', 'all + mean patch']
+        setting = result['best_setting']
+        assert result['best'] == result['accuracy'][setting['features']][f'{setting["learning_rate"]:g}']
+        assert result['best'] == max(max(row.values()) for row in result['accuracy'].values())
+    assert whole['protocol']['iters'] == 12 and whole['protocol']['total_batch'] == 8
+    assert len(whole['data']['unreadable']) == 1
+
+    from poa_mm.evaluation import linear_protocol
+
+    # Stopped after the first saving; other work in between must not matter.
+    original = linear_protocol.State.save
+    with monkeypatch.context() as patch:
+        patch.setattr(linear_protocol.State, 'save', lambda self, *a: original(self, *a) or sys.exit('stopped'))
+        with pytest.raises(SystemExit, match='stopped'):
+            run(monkeypatch, *common, '--save', 'half.pth', '--save-interval', 5, '--out', 'half.json')
+    assert torch.load('half.pth')['step'] == 5
+    torch.manual_seed(99)
+    half = run(monkeypatch, *common, '--save', 'half.pth', '--resume', '--out', 'half.json')
+    assert half['results'] == whole['results']
+    one, two = torch.load('whole.pth'), torch.load('half.pth')
+    assert one['best'].keys() == two['best'].keys() == {f'{r["kind"]} {r["name"]}' for r in whole['results']}
+    for name, grid in one['grids'].items():
+        assert all(torch.equal(w, two['grids'][name]['weights'][kind]) for kind, w in grid['weights'].items())
+
+    with pytest.raises(SystemExit):
+        run(monkeypatch, *common, '--save', 'half.pth', '--resume', '--iters', 20, '--out', 'x.json')
+    assert 'half.pth was saved with iters 12, not 20' in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_two_processes_equal_one(place, monkeypatch):
+    arguments = ['tiny.py', 'iter_5.pth', '--subnets', 'named', '24x3', '--workers', '0']
+    env = {**os.environ, 'CUDA_VISIBLE_DEVICES': '-1', 'OMP_NUM_THREADS': '1'}
+    launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2']
+    mine = ['--train-batch-size', '4', '--launcher', 'pytorch', '--save', 'two.pth', '--out', 'two.json']
+    command = [*launch, str(TOOLS / 'linear.py'), *arguments, *mine]
+    done = subprocess.Popen(command, cwd=place, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    one = run(monkeypatch, *arguments, '--save', 'one.pth', '--out', 'one.json')
+    text = done.communicate(timeout=240)[0]
+    assert done.returncode == 0, text
+    two = json.loads(Path('two.json').read_text())
+    assert two['processes'] == 2 and two['protocol']['total_batch'] == one['protocol']['total_batch'] == 8
+    assert two['results'] == one['results'] and two['data'] == one['data']
+    grids = [torch.load(name)['grids'] for name in ('one.pth', 'two.pth')]
+    for name, grid in grids[0].items():
+        for kind, weight in grid['weights'].items():
+            torch.testing.assert_close(weight, grids[1][name]['weights'][kind], rtol=1e-4, atol=1e-6)
+
+
+def test_cached_features_and_extracted_file(place, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['extract.py', 'iter_5.pth', '--subnets', '24x3', '--out', 'subnets'])
+    runpy.run_path(str(TOOLS / 'extract.py'), run_name='__main__')
+    options = ['--cached', '--iters', 40, '--train', 'train', '--val', 'train', '--train-batch-size', 6]
+    whole = run(monkeypatch, 'tiny.py', 'iter_5.pth', '--subnets', '24x3', *options, '--out', 'whole.json')
+    cut = run(monkeypatch, 'tiny.py', 'subnets/24x3.pth', *options, '--out', 'cut.json')
+    assert cut['results'][0]['accuracy'] == whole['results'][0]['accuracy']
+    assert whole['protocol']['cached'] and whole['results'][0]['best'] > 80  # it has seen these very features
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['tiny.py', 'broken.pth'], 'are not finite: its weights are broken'),
+        (['tiny.py', 'iter_5.pth', '--resume'], 'to resume, say from which file: --save FILE.pth'),
+        (['tiny.py', 'iter_5.pth', '--save', 'iter_5.pth', '--resume'], 'holds no classifiers of tools/linear.py'),
+        (['tiny.py', 'iter_5.pth', '--iters', '0'], 'iters must be at least 1, got 0'),
+        (['tiny.py', 'iter_5.pth', '--learning-rates', '0.1', '0'], 'learning rates must be positive'),
+        (['tiny.py', 'iter_5.pth', '--cfg-options', 'linear.k=3'], "linear of tiny.py has unknown keys ['k']"),
+    ],
+)
+def test_errors_are_one_line(place, monkeypatch, capsys, arguments, message):
+    with pytest.raises(SystemExit) as stopped:
+        run(monkeypatch, *arguments, '--subnets', 'smallest', '--out', 'x.json')
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
