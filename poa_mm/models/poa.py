@@ -13,6 +13,7 @@ from torch import Tensor
 from poa_mm.elastic import Subnet, SubnetSampler
 from poa_mm.registry import MODELS
 
+from .backbones.compile import compile_backbone
 from .losses import cross_view_global, cross_view_local, koleo, masked_patch, same_view
 from .teacher import Teacher
 
@@ -63,6 +64,7 @@ class POA(BaseSelfSupervisor):
         loss_weights: Factors of the parts. ``cross_view`` is that of the elastic student's terms
             ``G_2 + C_2 + P_2``, ``same_view`` that of ``S``, ``patch`` that of ``P_1`` and ``P_2``, ``koleo``
             that of the mean of ``K_1`` and ``K_2``.
+        compile_blocks: Whether ``torch.compile`` is applied to the blocks of student and teacher.
         data_preprocessor: Config of the preprocessor.
         init_cfg: Initialisation config of MMEngine.
 
@@ -82,14 +84,14 @@ class POA(BaseSelfSupervisor):
         intact_weight: float = 0.8,
         student_temp: float = 0.1,
         loss_weights: Mapping[str, float] = LOSS_WEIGHTS,
+        compile_blocks: bool = False,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         check_branches(students, teachers, intact_weight, loss_weights)
         backbone = MODELS.build(backbone)
         head, patch_head = (
-            MODELS.build({'embed_dims': backbone.feature_dims(), **cfg}) if cfg else None
-            for cfg in (head, patch_head)
+            MODELS.build({'embed_dims': backbone.feature_dims(), **cfg}) if cfg else None for cfg in (head, patch_head)
         )
         super().__init__(
             backbone=backbone,
@@ -99,11 +101,12 @@ class POA(BaseSelfSupervisor):
         )
         self.patch_head = patch_head
         self.teacher = Teacher(backbone, head, patch_head)
+        if compile_blocks:
+            compile_backbone(self.backbone)
+            compile_backbone(self.teacher.backbone)
         self.target = MODELS.build(target)
         self.students, self.teachers = tuple(students), tuple(teachers)
-        self.sampler = (
-            SubnetSampler(backbone.space, **(sampler or {})) if 'elastic' in (*students, *teachers) else None
-        )
+        self.sampler = SubnetSampler(backbone.space, **(sampler or {})) if 'elastic' in (*students, *teachers) else None
         self.intact_weight, self.student_temp = intact_weight, student_temp
         self.loss_weights = {**LOSS_WEIGHTS, **loss_weights}
         # The time, told by PretrainScheduleHook before every iteration.
@@ -194,9 +197,7 @@ class POA(BaseSelfSupervisor):
         }
         prototypes = self.head.prototypes()
         outputs = {
-            name: self._student_outputs(
-                [global_crops, local_crops], masks, mask_indices, subnets[name], prototypes
-            )
+            name: self._student_outputs([global_crops, local_crops], masks, mask_indices, subnets[name], prototypes)
             for name in self.students
         }
         with torch.autocast(global_crops.device.type, enabled=False):
@@ -278,17 +279,13 @@ class POA(BaseSelfSupervisor):
             pairs.append(('distilled', 'elastic', 'elastic'))
         return pairs
 
-    def _cross_view(
-        self, student: Outputs, targets: Targets, mask_weights: Tensor | None
-    ) -> dict[str, list[Tensor]]:
+    def _cross_view(self, student: Outputs, targets: Targets, mask_weights: Tensor | None) -> dict[str, list[Tensor]]:
         """``G``, ``C`` and ``P`` of one student, per head (POA, eq. 5 to 7)."""
         temp, num_crops = self.student_temp, len(student.features)
         num_images = num_crops // 2
         num_terms = 2 + 2 * (len(student.local[0]) // num_images)  # n_g + n_l
         terms = {
-            'global': [
-                cross_view_global(t, s, temp) / num_terms for t, s in zip(targets.global_, student.global_)
-            ],
+            'global': [cross_view_global(t, s, temp) / num_terms for t, s in zip(targets.global_, student.global_)],
             'local': [cross_view_local(t, s, temp) / num_terms for t, s in zip(targets.global_, student.local)],
         }
         if mask_weights is not None:
@@ -339,9 +336,7 @@ def check_crops(global_crops: Tensor, local_crops: Tensor, masks: Tensor | None,
     """
     num_images, odd = divmod(len(global_crops), 2)
     if odd or num_images < 2:
-        raise ValueError(
-            f'a batch needs two global crops of at least 2 images (KoLeo), got {len(global_crops)} crops'
-        )
+        raise ValueError(f'a batch needs two global crops of at least 2 images (KoLeo), got {len(global_crops)} crops')
     if len(local_crops) % num_images:
         raise ValueError(f'{len(local_crops)} local crops do not divide among {num_images} images')
     if patch_loss and (masks is None or len(masks) != len(global_crops)):
