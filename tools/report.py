@@ -1,4 +1,4 @@
-"""Turn results of tools/knn.py into a table and pictures."""
+"""Turn the results of all protocols into tables beside the paper's, and those of k-NN into pictures."""
 
 import argparse
 import sys
@@ -8,7 +8,8 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 try:
-    from poa_mm.evaluation import knn_table, read_knn
+    from poa_mm.evaluation import knn_table, read_knn, read_results
+    from poa_mm.evaluation.report import report
     from poa_mm.visualization import plot_heat_map, plot_size_curve
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is not installed: see docs/install.md (make env, or pip install poa_mm[openmmlab])')
@@ -16,33 +17,48 @@ except ModuleNotFoundError as error:
 
 def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('results', nargs='+', metavar='FILE.json', help='results of one elastic network')
+    parser.add_argument('results', nargs='+', metavar='FILE.json|DIR', help='results of one elastic network')
     parser.add_argument('--single', nargs='+', default=[], metavar='FILE.json', help='of networks trained alone')
-    parser.add_argument('--out', required=True, help='folder for knn.md, size_curve.png and heat_map.png')
+    parser.add_argument(
+        '--out', required=True, help='folder for report.md, and of k-NN knn.md, size_curve.png, heat_map.png'
+    )
     parser.add_argument('--k', type=int, help='number of neighbours (the best of each network)')
     parser.add_argument('--title', default='', help='above the pictures')
     return parser, parser.parse_args()
+
+
+def draw_knn(files: list[dict], single: list[str], out: Path, k: int | None, title: str) -> list[Path]:
+    """One table of all k-NN results, and the pictures."""
+    results = [result for content in files for result in content['results']]
+    alone = [r for path in single for r in read_knn(path)['results'] if r['kind'] == 'pretrained']
+    ks = sorted(set.intersection(*(set(content['protocol']['ks']) for content in files)))
+    table = knn_table([*results, *({**r, 'kind': 'trained alone'} for r in alone)], ks)
+    notes = ''.join(f'- {content["summary"]} ({content["time"]})\n' for content in files)
+    (out / 'knn.md').write_text(f'{table}\n\n{notes}')
+    written = [out / 'knn.md']
+    if any(result['kind'] in ('pretrained', 'untrained') for result in results):
+        written.append(plot_size_curve(results, out / 'size_curve.png', alone, k, title))
+    if any(result['kind'] == 'pretrained' for result in results):
+        written.append(plot_heat_map(results, out / 'heat_map.png', k, title=title))
+    return written
 
 
 def main() -> None:
     parser, args = parse_args()
     out = Path(args.out)
     try:
-        files = [read_knn(path) for path in args.results]
-        results = [result for content in files for result in content['results']]
-        single = [r for path in args.single for r in read_knn(path)['results'] if r['kind'] == 'pretrained']
-        ks = sorted(set.intersection(*(set(content['protocol']['ks']) for content in files)))
-        table = knn_table([*results, *({**r, 'kind': 'trained alone'} for r in single)], ks)
+        contents = read_results(args.results)
+        page = report(contents)
         out.mkdir(parents=True, exist_ok=True)
-        notes = ''.join(f'- {content["summary"]} ({content["time"]})\n' for content in files)
-        (out / 'knn.md').write_text(f'{table}\n\n{notes}')
-        pictures = [plot_size_curve(results, out / 'size_curve.png', single, args.k, args.title)]
-        if any(result['kind'] == 'pretrained' for result in results):
-            pictures.append(plot_heat_map(results, out / 'heat_map.png', args.k, title=args.title))
+        (out / 'report.md').write_text(page)
+        written = [out / 'report.md']
+        knn = [content for content in contents if content['protocol']['name'] == 'knn']
+        if knn:
+            written += draw_knn(knn, args.single, out, args.k, args.title)
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    print(table)
-    print('written:', *[out / 'knn.md', *pictures])
+    print(page)
+    print('written:', *written)
 
 
 if __name__ == '__main__':

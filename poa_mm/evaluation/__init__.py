@@ -6,7 +6,7 @@ from .features import FeatureReader, gather_rows
 from .images import EvalImages, build_dataset, image_folder, open_split_pair
 from .knn import NeighbourSearch, evaluate_knn, knn_accuracy
 from .networks import Opened, open_network
-from .records import best_of, knn_table, markdown_table, read_knn, versions, write_json
+from .records import best_of, knn_table, markdown_table, read_knn, read_results, versions, write_json
 
 __all__ = [
     'Candidate',
@@ -29,6 +29,7 @@ __all__ = [
     'open_network',
     'open_split_pair',
     'read_knn',
+    'read_results',
     'thumbnail_features',
     'versions',
     'write_json',

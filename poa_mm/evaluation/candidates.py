@@ -49,6 +49,8 @@ class Candidate:
         record = dict(kind=self.kind, name=self.name, params=self.params)
         if self.subnet is not None:
             record.update(subnet=str(self.subnet), width=self.subnet.width, depth=self.subnet.depth)
+        if self.backbone is not None:
+            record['family'] = type(self.backbone).__name__.removeprefix('Elastic')
         if self.file:
             record['file'] = self.file
         return record

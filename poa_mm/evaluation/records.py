@@ -50,17 +50,45 @@ def read_knn(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is something else.
     """
+    content = _read(path)
+    if content is None or content['protocol']['name'] != 'knn':
+        raise ValueError(f'{path} is no result of tools/knn.py')
+    return content
+
+
+def read_results(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
+    """Read the result files of all protocols; of a folder those in it, at any depth, and no other file.
+
+    Raises:
+        FileNotFoundError: If a file or folder does not exist.
+        ValueError: If a file is something else, or a folder has no result.
+    """
+    found = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            contents = [content for file in sorted(path.rglob('*.json')) if (content := _read(file)) is not None]
+            if not contents:
+                raise ValueError(f'{path} has no result files')
+            found += contents
+            continue
+        found.append(_read(path))
+        if found[-1] is None:
+            raise ValueError(f'{path} is no result of a protocol')
+    return found
+
+
+def _read(path: str | Path) -> dict[str, Any] | None:
+    """A result file; ``None`` for any other file."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'result file {str(path)!r} does not exist')
     try:
         content = json.loads(path.read_text())
-        known = content['protocol']['name'] == 'knn' and isinstance(content['results'], list)
+        if isinstance(content['protocol']['name'], str) and isinstance(content['results'], list):
+            return content
     except (ValueError, KeyError, TypeError):
-        known = False
-    if not known:
-        raise ValueError(f'{path} is no result of tools/knn.py')
-    return content
+        pass
+    return None
 
 
 def best_of(accuracy: Mapping[int, float]) -> int:
@@ -72,7 +100,7 @@ def knn_table(results: Iterable[Mapping[str, Any]], ks: Sequence[int]) -> str:
     """The results of a k-NN file as a Markdown table that is also readable as it is."""
     rows = [
         [
-            *_network_cells(result),
+            *network_cells(result),
             *(f'{result["accuracy"][str(k)]:.2f}' for k in ks),
             f'{result["best"]:.2f} (k = {result["best_k"]})',
         ]
@@ -88,7 +116,7 @@ def linear_table(results: Iterable[Mapping[str, Any]]) -> str:
     kinds = list(dict.fromkeys(kind for result in results for kind in result['accuracy']))
     rows = [
         [
-            *_network_cells(result),
+            *network_cells(result),
             *(f'{max(result["accuracy"][k].values()):.2f}' if k in result['accuracy'] else '' for k in kinds),
             f'{result["best"]:.2f} ({result["best_setting"]["features"]}, '
             f'lr {result["best_setting"]["learning_rate"]:g})',
@@ -101,7 +129,7 @@ def linear_table(results: Iterable[Mapping[str, Any]]) -> str:
 def cluster_table(results: Iterable[Mapping[str, Any]]) -> str:
     """The results of clustering as a Markdown table."""
     scores = ('acc', 'ari', 'nmi', 'fmi')
-    rows = [[*_network_cells(result), *(f'{result[score]:.2f}' for score in scores)] for result in results]
+    rows = [[*network_cells(result), *(f'{result[score]:.2f}' for score in scores)] for result in results]
     return markdown_table([*NETWORK_COLUMNS, *(score.upper() for score in scores)], rows)
 
 
@@ -117,11 +145,12 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str
     return '\n'.join(f'| {line} |' for line in lines)
 
 
-def _network_cells(result: Mapping[str, Any]) -> list[str]:
+def network_cells(result: Mapping[str, Any]) -> list[str]:
     """What a table says of a network, under :data:`NETWORK_COLUMNS`."""
-    width, depth = str(result.get('width', '')), _depth(result.get('depth', ''))
+    width, depth = str(result.get('width', '')), depth_text(result.get('depth', ''))
     return [result['kind'], result['name'], width, depth, f'{result["params"] / 1e6:.2f}']
 
 
-def _depth(depth: Any) -> str:
+def depth_text(depth: Any) -> str:
+    """``12``, or ``3-4-6-3`` where several stages are elastic."""
     return '-'.join(map(str, depth)) if isinstance(depth, (list, tuple)) else str(depth)

@@ -77,7 +77,12 @@ def test_table_json_and_report(place, monkeypatch, capsys):
     assert table.count('pretrained') == 4 and record['summary'] in table
 
     run(monkeypatch, place, 'report.py', 'out/knn.json', '--single', 'out/knn.json', '--out', 'report')
-    assert sorted(p.name for p in (place / 'report').iterdir()) == ['heat_map.png', 'knn.md', 'size_curve.png']
+    assert sorted(p.name for p in (place / 'report').iterdir()) == [
+        'heat_map.png',
+        'knn.md',
+        'report.md',
+        'size_curve.png',
+    ]
     assert (place / 'report/knn.md').read_text().count('| trained alone') == 3
 
 
@@ -139,4 +144,4 @@ def test_report_of_something_else(place, monkeypatch, capsys):
     (place / 'x.json').write_text('{"protocol": 1}')
     with pytest.raises(SystemExit):
         run(monkeypatch, place, 'report.py', 'x.json', '--out', 'report')
-    assert 'x.json is no result of tools/knn.py' in capsys.readouterr().err.splitlines()[-1]
+    assert 'x.json is no result of a protocol' in capsys.readouterr().err.splitlines()[-1]

@@ -1,0 +1,182 @@
+"""Result files as one Markdown page, beside the paper's figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .paper import FAMILIES, NAMES, paper_cluster, paper_knn, paper_linear, paper_tables
+from .records import NETWORK_COLUMNS, depth_text, markdown_table, network_cells
+
+Content = Mapping[str, Any]
+
+TITLES = {
+    'knn': 'k-NN',
+    'linear': 'Linear probing',
+    'cluster': 'Clustering (k-means)',
+    'robustness': 'Robustness',
+}
+SCORES = ('acc', 'ari', 'nmi', 'fmi')
+
+
+def report(contents: Sequence[Content]) -> str:
+    """A page with a section for every protocol, and in it one table for every result file.
+
+    Every table says which data ours were measured on; the paper's figures, of networks of the very same size, are
+    of ImageNet-1K.
+
+    Args:
+        contents: Of result files.
+
+    Raises:
+        ValueError: If a file is of a protocol that is not known here.
+    """
+    unknown = sorted({c['protocol']['name'] for c in contents} - TITLES.keys())
+    if unknown:
+        raise ValueError(f'results of {", ".join(unknown)} cannot be reported: known are {", ".join(TITLES)}')
+    sections = []
+    for name, title in TITLES.items():
+        chosen = [content for content in contents if content['protocol']['name'] == name]
+        if chosen:
+            sections.append('\n\n'.join([f'## {title}', *map(_section, chosen), *_paper_tables(name, chosen)]))
+    return '\n\n'.join(['# Results', *sections]) + '\n'
+
+
+def _section(content: Content) -> str:
+    data, protocol = content['data'], content['protocol']
+    settings = ', '.join(f'{k} {_short(v)}' for k, v in protocol.items() if k != 'name' and v is not None)
+    unreadable = f'; {len(data["unreadable"])} unreadable' if data['unreadable'] else ''
+    parts = [
+        f'**Measured on {data["val"]["source"]}** ({data["val"]["images"]} images, learned from '
+        f'{data["train"]["images"]} of {data["train"]["source"]}{unreadable}). The paper: ImageNet-1K.',
+        f'{content["summary"]} {_origin(content)}',
+        f'Settings: {settings}.',
+        TABLES[protocol['name']](content),
+    ]
+    if protocol['name'] == 'knn':
+        parts += _grids(content['results'])
+    return '\n\n'.join(parts)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return ' '.join(_short(item) for item in value)
+    return f'{value:g}' if isinstance(value, float) else str(value)
+
+
+def _origin(content: Content) -> str:
+    versions = content['versions']
+    parts = [f'seed {content.get("seed_of_evaluation", content.get("untrained_seed"))}']
+    if content.get('iteration') is not None:
+        parts.append(f'iteration {content["iteration"]} of {content["checkpoint"]}')
+    if content.get('seconds'):
+        parts.append(f'{content["seconds"]:.0f} s with {content["processes"]} process(es)')
+    parts += [content['time'], f'poa_mm {versions["poa_mm"]}, torch {versions["torch"]}']
+    return f'({"; ".join(parts)})'
+
+
+def _knn(content: Content) -> str:
+    ks = content['protocol']['ks']
+    rows = [
+        [
+            *network_cells(r),
+            *(f'{r["accuracy"][str(k)]:.2f}' for k in ks),
+            f'{r["best"]:.2f}',
+            _number(paper_knn(_known(r, content))),
+        ]
+        for r in content['results']
+    ]
+    return markdown_table([*NETWORK_COLUMNS, *(f'k = {k}' for k in ks), 'best, %', 'paper, %'], rows)
+
+
+def _linear(content: Content) -> str:
+    rows = [
+        [
+            *network_cells(r),
+            f'{r["best"]:.2f}',
+            r['best_setting']['features'],
+            f'{r["best_setting"]["learning_rate"]:g}',
+            _number(paper_linear(_known(r, content))),
+        ]
+        for r in content['results']
+    ]
+    return markdown_table([*NETWORK_COLUMNS, 'best, %', 'features', 'lr', 'paper, %'], rows)
+
+
+def _cluster(content: Content) -> str:
+    rows = []
+    for r in content['results']:
+        paper = paper_cluster(_known(r, content)) or {}
+        rows.append([*network_cells(r), *(f'{r[s]:.2f}' for s in SCORES), *(_number(paper.get(s)) for s in SCORES)])
+    columns = [*(s.upper() for s in SCORES), *(f'paper {s.upper()}' for s in SCORES)]
+    return markdown_table([*NETWORK_COLUMNS, *columns], rows)
+
+
+def _robustness(content: Content) -> str:
+    tables = []
+    for kind in ('occlusion', 'shuffling'):
+        levels = list(content['results'][0][kind])
+        rows = [[*network_cells(r), *(f'{r[kind][level]:.1f}' for level in levels)] for r in content['results']]
+        unit = 'share of patches hidden' if kind == 'occlusion' else 'tiles along a side'
+        tables.append(f'Accuracy, %, by {unit}:\n\n{markdown_table([*NETWORK_COLUMNS, *levels], rows)}')
+    return '\n\n'.join(tables)
+
+
+TABLES: dict[str, Callable[[Content], str]] = {
+    'knn': _knn,
+    'linear': _linear,
+    'cluster': _cluster,
+    'robustness': _robustness,
+}
+
+
+def _grids(results: Sequence[Content]) -> list[str]:
+    """Accuracy by depth and width, laid out as the paper's tables 13 to 15, where both were varied."""
+    tables = []
+    for kind in dict.fromkeys(result['kind'] for result in results):
+        cells = {(r['width'], depth_text(r['depth'])): r['best'] for r in results if r['kind'] == kind and 'width' in r}
+        widths = sorted({width for width, _ in cells})
+        depths = list(dict.fromkeys(depth for _, depth in cells))
+        if len(widths) > 1 and len(depths) > 1 and len(cells) > max(len(widths), len(depths)):
+            rows = [[d, *(_number(cells.get((w, d))) for w in widths)] for d in depths]
+            table = markdown_table(['depth', *(f'width {w}' for w in widths)], rows)
+            tables.append(f'Best k-NN accuracy of the {kind} networks, %, by depth and width:\n\n{table}')
+    return tables
+
+
+def _paper_tables(name: str, contents: Sequence[Content]) -> list[str]:
+    """What the paper says of the families that were measured, for networks of other sizes."""
+    families = {FAMILIES.get(_known(r, c).get('family')) for c in contents for r in c['results']} - {None}
+    archs = [arch for family in NAMES if family in families for arch in NAMES[family].values()]
+    if name in ('knn', 'linear'):
+        rows = [
+            [r['arch'], str(r['params_m']), str(r[name])]
+            for r in paper_tables()['imagenet']['rows']
+            if r['arch'] in archs
+        ]
+        columns = ['network', 'params, M', 'accuracy, %']
+    elif name == 'cluster':
+        rows = [
+            [r['arch'], r['method'], *(str(r[s]) for s in SCORES)]
+            for r in paper_tables()['unsupervised']['rows']
+            if r['arch'] in archs
+        ]
+        columns = ['network', 'method', *(s.upper() for s in SCORES)]
+    else:
+        rows, columns = [], []
+    return [f'In the paper, on ImageNet-1K:\n\n{markdown_table(columns, rows)}'] if rows else []
+
+
+def _known(result: Content, content: Content) -> Content:
+    """A result entry with its family, which older files do not say, by the name of the config."""
+    if 'family' in result or 'width' not in result:
+        return result
+    if isinstance(result['depth'], list):
+        return {**result, 'family': 'ResNet'}
+    config = str(content.get('config') or '').lower()
+    found = [name for name in FAMILIES if FAMILIES[name] in config]
+    return {**result, 'family': found[0]} if len(found) == 1 else result
+
+
+def _number(value: float | None) -> str:
+    return '' if value is None else f'{value:.2f}'
