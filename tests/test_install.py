@@ -105,7 +105,7 @@ def test_every_import_is_declared():
 def test_no_machine_in_the_repository():
     # Put together here, so that this file does not hold what it looks for.
     places = [f'/{name}/' for name in ('work', 'root', 'home')]
-    indexes = ['--index' + '-url', '--extra-index' + '-url', '--find' + '-links', 'file:' + '//']
+    indexes = ['--index' + '-url', '--extra-index' + '-url', '--find' + '-links', 'file:' + '///']
     for path in tracked_files():
         if path.suffix in ('.png', '.jpg', '.npz'):
             continue
