@@ -10,9 +10,7 @@ from torch import Tensor
 Shapes = Sequence[tuple[int, int]]
 
 
-def add_residual(
-    x: Tensor, shapes: Shapes, branch: Callable[[Tensor, Shapes], Tensor], rate: float
-) -> Tensor:
+def add_residual(x: Tensor, shapes: Shapes, branch: Callable[[Tensor, Shapes], Tensor], rate: float) -> Tensor:
     """``x + branch(x)``, where the branch runs on a random share ``1 - rate`` of the samples.
 
     Of ``N`` samples ``int((1 - rate) N)`` are drawn (at least one), and their branch is scaled by ``N`` over
@@ -33,7 +31,8 @@ def add_residual(
     parts = [part.view(n, -1) for part, (n, _) in zip(parts, shapes)]
     kept = [torch.randperm(n, device=x.device)[: max(1, int(n * (1 - rate)))] for n, _ in shapes]
     kept_shapes = [(len(index), length) for index, (_, length) in zip(kept, shapes)]
-    chosen = [part[index].view(-1, x.shape[-1]) for part, index in zip(parts, kept)]
+    # index_select and not [], whose gradient is prepared for indices that occur twice and takes several times as long.
+    chosen = [part.index_select(0, index).view(-1, x.shape[-1]) for part, index in zip(parts, kept)]
     out = branch(torch.cat(chosen), kept_shapes).to(x.dtype)
     sums = [
         part.index_add(0, index, o.view(len(index), -1), alpha=len(part) / len(index)).view(-1, x.shape[-1])
