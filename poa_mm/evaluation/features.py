@@ -109,13 +109,18 @@ class FeatureReader:
     @torch.no_grad()
     def run(self, pixels: Tensor, index: Tensor) -> dict[str, Tensor]:
         """Features (N, D) of every network for images (N, 3, S, S) uint8 RGB; ``index`` (N,) is not used."""
-        images = (pixels - self.mean) / self.std
-        features = {}
-        for name, network in self.networks.items():
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
-                output = network(images)
-            features[name] = F.normalize(output.float(), dim=-1) if self.normalize else output.float()
-        return features
+        images = self.normalized(pixels)
+        return {name: self.output(network, images) for name, network in self.networks.items()}
+
+    def normalized(self, pixels: Tensor) -> Tensor:
+        """Images (N, 3, S, S) of mean 0 and deviation 1 from uint8 RGB."""
+        return (pixels - self.mean) / self.std
+
+    def output(self, network: Network, images: Tensor) -> Tensor:
+        """Features (N, D) in fp32 of normalised images."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
+            features = network(images)
+        return F.normalize(features.float(), dim=-1) if self.normalize else features.float()
 
     def collect(self, images: EvalImages, title: str) -> Batch:
         """Features of all images, gathered from all processes, in the order of the data set.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -167,7 +167,7 @@ def knn_accuracy(
     for start in range(0, len(train_feats), search.gallery_chunk):
         part = slice(start, start + search.gallery_chunk)
         search.update(F.normalize(train_feats[part].float(), dim=-1), index[part])
-    return _accuracy(search.result(), train_labels, val_labels, ks, temperature)
+    return neighbour_accuracy(search.result(), train_labels, val_labels, ks, temperature)
 
 
 def evaluate_knn(
@@ -195,16 +195,29 @@ def evaluate_knn(
     check_ks(ks, len(train), temperature)
     queries, val_labels, _ = reader.collect(val, 'val')
     searches = {name: NeighbourSearch(queries.pop(name), max(ks), name) for name in reader.networks}
+    train_labels = search_gallery(reader, train, {name: [search] for name, search in searches.items()})
+    return {
+        name: neighbour_accuracy(search.result(), train_labels, val_labels, ks, temperature)
+        for name, search in searches.items()
+    }
+
+
+def search_gallery(
+    reader: FeatureReader, train: EvalImages, searches: Mapping[str, Sequence[NeighbourSearch]]
+) -> Tensor:
+    """Show this process's share of the gallery to the searches of every network.
+
+    Returns:
+        Classes of all images of the gallery (G,), by their numbers; 0 where an image could not be read.
+    """
     seen = [torch.zeros((0, 2), dtype=torch.int64, device=reader.device)]
     for features, labels, index in reader.batches(train, 'train'):
-        for name, search in searches.items():
-            search.update(features[name], index)
+        for name, of_network in searches.items():
+            for search in of_network:
+                search.update(features[name], index)
         seen.append(torch.stack([index, labels], dim=1))
     index, labels = gather_rows(torch.cat(seen)).unbind(dim=1)
-    train_labels = labels.new_zeros(len(train)).index_put((index,), labels)
-    return {
-        name: _accuracy(search.result(), train_labels, val_labels, ks, temperature) for name, search in searches.items()
-    }
+    return labels.new_zeros(len(train)).index_put((index,), labels)
 
 
 def check_ks(ks: Sequence[int], gallery: int, temperature: float) -> None:
@@ -230,13 +243,14 @@ def check_finite(features: Tensor, name: str) -> None:
         raise ValueError(f'{bad} of {len(features)} features of {name} are not finite: its weights are broken')
 
 
-def _accuracy(
+def neighbour_accuracy(
     neighbours: tuple[Tensor, Tensor],
     train_labels: Tensor,
     val_labels: Tensor,
     ks: Sequence[int],
     temperature: float,
 ) -> dict[int, float]:
+    """Accuracy in per cent for every k, from what :meth:`NeighbourSearch.result` gives."""
     similarity, index = neighbours
     predicted = vote(similarity, train_labels[index], ks, temperature)
     return {k: 100 * (classes == val_labels.cpu()).double().mean().item() for k, classes in predicted.items()}

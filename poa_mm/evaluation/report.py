@@ -112,7 +112,8 @@ def _cluster(content: Content) -> str:
     return markdown_table([*NETWORK_COLUMNS, *columns], rows)
 
 
-def _robustness(content: Content) -> str:
+def robustness_tables(content: Content) -> str:
+    """A table for either kind of corruption."""
     tables = []
     for kind in ('occlusion', 'shuffling'):
         levels = list(content['results'][0][kind])
@@ -126,7 +127,7 @@ TABLES: dict[str, Callable[[Content], str]] = {
     'knn': _knn,
     'linear': _linear,
     'cluster': _cluster,
-    'robustness': _robustness,
+    'robustness': robustness_tables,
 }
 
 

@@ -1,0 +1,171 @@
+"""How much a classifier on frozen features suffers from hidden patches and shuffled tiles (POA, appendix)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce
+from torch import Tensor
+
+from .comparison import Comparison, Inputs, open_comparison
+from .corruptions import divisors, occlude, orders, shuffle
+from .features import FeatureReader
+from .knn import NeighbourSearch, check_ks, neighbour_accuracy, search_gallery
+from .linear import check_features, probe_features
+from .linear_protocol import read_state
+
+RATIOS = tuple(i / 10 for i in range(11))
+ROBUSTNESS_DEFAULTS = dict(ratios=RATIOS, patches=None, grids=None, k=20, temperature=0.07)
+Variant = tuple[str, float]  # ('occlusion', ratio) or ('shuffling', grid)
+
+
+class CorruptedReader(FeatureReader):
+    """Runs every network on every corruption of each image; names are ``(network, variant)``.
+
+    Args:
+        *args: Of :class:`FeatureReader`.
+        variants: The corruptions.
+        patches: Patches along a side that are hidden one by one.
+        seed: Of the order of patches and tiles.
+        **kwargs: Of :class:`FeatureReader`.
+    """
+
+    def __init__(self, *args, variants: list[Variant], patches: int, seed: int, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.variants, self.patches, self.seed = variants, patches, seed
+        self.plain = self.networks
+        self.networks = {(name, variant): None for name in self.plain for variant in variants}
+
+    @torch.no_grad()
+    def run(self, pixels: Tensor, index: Tensor) -> dict[tuple[str, Variant], Tensor]:
+        """Outputs of every network for every corruption of images (N, 3, S, S) uint8 with numbers ``index`` (N,)."""
+        images = self.normalized(pixels)
+        hidden = orders(index, self.patches**2, self.seed)
+        found = {}
+        for kind, level in self.variants:
+            if kind == 'occlusion':
+                changed = occlude(images, level, hidden)
+            else:
+                changed = shuffle(images, orders(index, int(level) ** 2, self.seed)) if level > 1 else images
+            found.update({(n, (kind, level)): self.output(network, changed) for n, network in self.plain.items()})
+        return found
+
+
+def run_robustness(inputs: Inputs, classifiers: str | Path | None = None) -> dict[str, Any]:
+    """Accuracy of every network on corrupted validation images, by k-NN or by linear classifiers.
+
+    Settings, beside those of the data, are ``ratios`` of hidden patches, ``patches`` along a side (by default as
+    many as cut the crop evenly, 14 at most: 14 at 224 px), ``grids`` of tiles (by default all that cut the crop
+    evenly, up to 14), ``k`` and ``temperature``.
+
+    Args:
+        inputs: The networks and the data.
+        classifiers: What ``tools/linear.py --save`` wrote for these networks; ``None`` for k-NN, whose gallery is
+            not corrupted.
+
+    Returns:
+        Everything that a result file holds, of plain Python types.
+
+    Raises:
+        FileNotFoundError: If a file or the data are missing.
+        ValueError: If a setting makes no sense, or the classifiers are of other networks.
+    """
+    comparison = open_comparison(inputs, 'robustness', ROBUSTNESS_DEFAULTS)
+    settings, crop = comparison.settings, comparison.settings['crop']
+    even = divisors(crop)
+    settings['patches'] = settings['patches'] or even[-1]
+    settings['grids'] = sorted(set(settings['grids'] or even))
+    settings['ratios'] = sorted(set(settings['ratios']))
+    _check(settings, crop)
+    variants: list[Variant] = [
+        *(('occlusion', ratio) for ratio in settings['ratios']),
+        *(('shuffling', grid) for grid in settings['grids']),
+    ]
+    corrupted = partial(
+        CorruptedReader,
+        mean=comparison.mean,
+        std=comparison.std,
+        variants=variants,
+        patches=settings['patches'],
+        seed=comparison.seed,
+        batch_size=inputs.batch_size,
+        num_workers=inputs.num_workers,
+        device=inputs.device,
+        amp=inputs.amp,
+    )
+    if classifiers is None:
+        accuracy, unreadable = _by_neighbours(comparison, corrupted)
+    else:
+        accuracy, unreadable = _by_classifiers(comparison, corrupted, classifiers)
+    results = []
+    for candidate in comparison.candidates:
+        curves: dict[str, dict[str, float]] = dict(occlusion={}, shuffling={})
+        for kind, level in variants:
+            curves[kind][f'{level:g}'] = round(accuracy[candidate.key, (kind, level)], 4)
+        results.append({**candidate.record(), **curves})
+    judge = f'k-NN, k = {settings["k"]}' if classifiers is None else f'linear classifiers of {classifiers}'
+    half = min(settings['ratios'], key=lambda ratio: abs(ratio - 0.5))
+    kept = ', '.join(f'{r["name"]} {r["occlusion"][f"{half:g}"]:.2f} %' for r in results[:4])
+    more = ', ...' if len(results) > 4 else ''
+    summary = f'robustness{comparison.where()} ({judge}): with {half:.0%} of the patches hidden {kept}{more}'
+    settings['classifiers'] = None if classifiers is None else str(classifiers)
+    return comparison.record('robustness', results, unreadable, summary, **settings)
+
+
+def _check(settings: Mapping[str, Any], crop: int) -> None:
+    for name, values in (('patches', [settings['patches']]), ('grids', settings['grids'])):
+        odd = [value for value in values if value < 1 or crop % value]
+        if odd:
+            raise ValueError(f'{name} must cut {crop} px evenly: {divisors(crop, crop)} do, {odd[0]} does not')
+    if not settings['ratios'] or not all(0 <= ratio <= 1 for ratio in settings['ratios']):
+        raise ValueError(f'ratios must be from 0 to 1, got {settings["ratios"]}')
+
+
+def _by_neighbours(comparison: Comparison, corrupted: partial) -> tuple[dict, list[str]]:
+    k, temperature = comparison.settings['k'], comparison.settings['temperature']
+    check_ks([k], len(comparison.train), temperature)
+    networks = {candidate.key: candidate.network for candidate in comparison.candidates}
+    judge, gallery = corrupted(networks), comparison.reader()
+    queries, labels, _ = judge.collect(comparison.val, 'val')
+    searches = {name: NeighbourSearch(queries.pop(name), k, name[0]) for name in judge.networks}
+    of_network = {key: [searches[name] for name in searches if name[0] == key] for key in networks}
+    train_labels = search_gallery(gallery, comparison.train, of_network)
+    accuracy = {
+        name: neighbour_accuracy(search.result(), train_labels, labels, [k], temperature)[k]
+        for name, search in searches.items()
+    }
+    return accuracy, sorted({*judge.all_unreadable(), *gallery.all_unreadable()})
+
+
+def _by_classifiers(comparison: Comparison, corrupted: partial, path: str | Path) -> tuple[dict, list[str]]:
+    saved = read_state(path).get('best')
+    if saved is None:
+        raise ValueError(f'{path} is of a run of tools/linear.py that has not ended')
+    networks = {}
+    for candidate in comparison.candidates:
+        if candidate.key not in saved:
+            raise ValueError(f'{path} holds no classifier of {candidate.key}, but of {", ".join(saved)}')
+        networks[candidate.key] = partial(_logits, candidate, saved[candidate.key])
+    judge = corrupted(networks, normalize=False)
+    right = {name: torch.zeros(1, dtype=torch.int64, device=judge.device) for name in judge.networks}
+    count = torch.zeros(1, dtype=torch.int64, device=judge.device)
+    for logits, labels, _ in judge.batches(comparison.val, 'val'):
+        check_features(logits)
+        for name, rows in logits.items():
+            right[name] += (rows.argmax(1) == labels).sum()
+        count += len(labels)
+    for tensor in (count, *right.values()):
+        all_reduce(tensor, 'sum')
+    if not count:
+        raise ValueError(f'none of the {len(comparison.val)} images of the validation set could be read')
+    return {name: 100 * int(n) / int(count) for name, n in right.items()}, judge.all_unreadable()
+
+
+def _logits(candidate: Any, classifier: Mapping[str, Any], images: Tensor) -> Tensor:
+    features = probe_features(candidate.backbone, images, candidate.subnet)
+    features = features[:, slice(*classifier['columns'])]
+    return features @ classifier['weight'].to(images.device).T + classifier['bias'].to(images.device)

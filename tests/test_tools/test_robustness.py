@@ -1,0 +1,87 @@
+"""The command line ``tools/robustness.py``: with k-NN and with linear classifiers."""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+CONFIG = """
+model = dict(
+    type='POA',
+    backbone=dict(
+        type='ElasticVisionTransformer', img_size=16, patch_size=8, widths=(16, 32, 8), depths=(2, 4), head_dim=8,
+        layer_scale_init_value=0.5))
+randomness = dict(seed=4)
+knn = dict(
+    train=dict(type='DemoDataset', split='train', num_samples=32, image_size=24),
+    val=dict(type='DemoDataset', split='val', num_samples=24, image_size=24))
+linear = dict(iters=6, train_batch_size=8, learning_rates=(0.1, 1.0))
+"""
+COMMON = ['tiny.py', '--untrained', '--subnets', '16x2', 'intact', '--workers', '0']
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path('tiny.py').write_text(CONFIG)
+    return tmp_path
+
+
+def run(monkeypatch, tool, *arguments, out='out.json'):
+    monkeypatch.setattr(sys, 'argv', [tool, *COMMON, *map(str, arguments), '--out', out])
+    runpy.run_path(str(TOOLS / tool), run_name='__main__')
+    return json.loads(Path(out).read_text())
+
+
+def test_neighbours(monkeypatch, capsys):
+    arguments = ['--k', '5', '--ratios', '0', '0.5', '1', '--picture', 'curves.png', '--batch-size', '7']
+    record = run(monkeypatch, 'robustness.py', *arguments)
+    assert record['protocol']['grids'] == [1, 2, 4, 8] and record['protocol']['patches'] == 8
+    text = capsys.readouterr().out
+    assert record['summary'] in text and '| untrained' in text
+    assert Path('curves.png').stat().st_size > 5000
+    plain = run(monkeypatch, 'knn.py', '--k', '5', out='plain.json')
+    for ours, clean in zip(record['results'], plain['results'], strict=True):
+        assert list(ours['occlusion']) == ['0', '0.5', '1'] and list(ours['shuffling']) == ['1', '2', '4', '8']
+        assert ours['occlusion']['0'] == ours['shuffling']['1'] == clean['accuracy']['5']
+        assert ours['occlusion']['1'] <= 25  # eight classes, all images alike
+    assert len({str(r['shuffling']) for r in record['results']}) == 2
+
+    env = {**os.environ, 'CUDA_VISIBLE_DEVICES': '-1', 'OMP_NUM_THREADS': '1'}
+    launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2']
+    command = [*launch, str(TOOLS / 'robustness.py'), *COMMON, *arguments, '--launcher', 'pytorch', '--out', 'two.json']
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(Path('two.json').read_text())['results'] == record['results']
+
+
+def test_linear_classifiers(monkeypatch, capsys):
+    trained = run(monkeypatch, 'linear.py', '--save', 'probes.pth', out='linear.json')
+    record = run(monkeypatch, 'robustness.py', '--classifiers', 'probes.pth', '--grids', '1', '2')
+    for ours, clean in zip(record['results'], trained['results'], strict=True):
+        assert ours['occlusion']['0'] == ours['shuffling']['1'] == clean['best']
+    with pytest.raises(SystemExit):
+        run(monkeypatch, 'robustness.py', '--classifiers', 'probes.pth', '--subnets', '24x3')
+    assert 'holds no classifier of untrained 24x3, but of untrained 16x2' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['--grids', '3'], 'grids must cut 16 px evenly: [1, 2, 4, 8, 16] do, 3 does not'),
+        (['--ratios', '0', '1.5'], 'ratios must be from 0 to 1, got [0.0, 1.5]'),
+        (['--k', '40'], 'k must be from 1 to the size of the gallery (32 images), got [40]'),
+        (['--classifiers', 'nowhere.pth'], "file 'nowhere.pth' does not exist"),
+        (['--classifiers', 'tiny.py'], 'tiny.py holds no classifiers of tools/linear.py'),
+    ],
+)
+def test_errors_are_one_line(monkeypatch, capsys, arguments, message):
+    with pytest.raises(SystemExit) as stopped:
+        run(monkeypatch, 'robustness.py', *arguments)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
