@@ -25,6 +25,7 @@ setup(
     description='POA, Pre-training Once for Models of All Sizes (ECCV 2024), for OpenMMLab',
     license='Apache-2.0',
     packages=find_packages(include=['poa_mm', 'poa_mm.*']),
+    package_data={'poa_mm.reference': ['*.json']},
     python_requires='>=3.10,<3.13',
     install_requires=[
         'torch>=2.4',
@@ -32,11 +33,13 @@ setup(
         'numpy>=1.24',
         'matplotlib>=3.6',
         'pillow>=9.1',
+        'scikit-learn>=1.2',
+        'scipy>=1.9',
         'tqdm',
     ],
     extras_require={
         'openmmlab': OPENMMLAB,
         'tensorboard': ['tensorboard'],
-        'dev': ['pytest>=7', 'ruff>=0.6', 'packaging>=22', 'scipy>=1.9', 'scikit-learn>=1.2'],
+        'dev': ['pytest>=7', 'ruff>=0.6', 'packaging>=22'],
     },
 )
