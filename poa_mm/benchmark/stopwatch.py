@@ -22,6 +22,7 @@ class Stopwatch:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self._spans: dict[str, list[tuple]] = defaultdict(list)
+        self._inside = False
 
     def mark(self) -> float | torch.cuda.Event:
         """This moment; on a GPU, when all that was asked for until now is done."""
@@ -40,11 +41,15 @@ class Stopwatch:
 
     @contextmanager
     def span(self, name: str) -> Iterator[None]:
-        """Adds what happens inside to the time of a name; shown by ``torch.profiler`` too."""
-        start = self.mark()
-        with torch.profiler.record_function(name):
+        """Adds what happens inside to the time of a name; a span inside another one belongs to the outer."""
+        if self._inside:
+            yield
+            return
+        start, self._inside = self.mark(), True
+        with torch.profiler.record_function(name):  # for whoever looks with a profiler
             yield
         self._spans[name].append((start, self.mark()))
+        self._inside = False
 
     def timed(self, function: Callable, name: str | Callable[..., str]) -> Callable:
         """The function inside a span, whose name may depend on the arguments."""

@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from poa_mm.benchmark import TrainingStep, benchmark, compare, describe, report, spread
+from poa_mm.benchmark import TrainingStep, benchmark, compare, describe, report
 
 CPU = torch.device('cpu')
-
-
-def test_spread():
-    expected = dict(min=1, lower_quartile=2, median=3, upper_quartile=4, max=9)
-    assert spread([9, 1, 3, 2, 4]) == expected
 
 
 def test_benchmark(config, monkeypatch):
@@ -22,7 +17,7 @@ def test_benchmark(config, monkeypatch):
     assert result['operations_per_step'] == pytest.approx(sum(result['operations'].values()))
     for name, rate in result['rates'].items():
         assert result['fractions'][name] == pytest.approx(result['rate'] / rate)
-    assert abs(result['split']['other']) < 0.5 * sum(result['split'].values())
+    assert 0 <= result['split']['other'] < 0.5 * sum(result['split'].values())
     text = describe(result)
     assert 'backward' in text and '6 images a step' in text
 
