@@ -68,7 +68,7 @@ def _open_extracted(path: str | Path, contents: Mapping[str, Any]) -> Opened:
         raise ValueError(f'{path} holds a network that is none of ours: {meta["config"]}') from error
     with torch.random.fork_rng(devices=[]):
         backbone = MODELS.build({'_scope_': 'poa_mm', **backbone_cfg})
-    _load_all_but(backbone, weights, path)
+    load_extracted(backbone, weights, path)
     source = {key: meta.get(key) for key in ('checkpoint', 'branch', 'iteration', 'seed', 'experiment_name')}
     return Opened('extracted', backbone.eval(), {'file': str(path), **source}, None)
 
@@ -129,11 +129,15 @@ def _one_size(width: int, depth: int) -> dict[str, tuple[int, ...]]:
     return dict(widths=(width, width, 1), depths=(depth, depth))
 
 
-def _load_all_but(backbone: ElasticBackbone, weights: Mapping[str, Tensor], path: str | Path) -> None:
-    """Strict loading, but for the parameters that only pre-training needs."""
+def load_extracted(backbone: ElasticBackbone, weights: Mapping[str, Tensor], path: str | Path) -> None:
+    """Load the weights of an ordinary network of the same size: all but what only pre-training needs.
+
+    Raises:
+        ValueError: If a weight is missing, or is of another size.
+    """
     expected = {k: v for k, v in backbone.state_dict().items() if k not in backbone.pretrain_only}
     for name in sorted(expected.keys() | weights.keys()):
         shapes = [tuple(d[name].shape) if name in d else 'missing' for d in (weights, expected)]
         if shapes[0] != shapes[1]:
-            raise ValueError(f'{path} does not fit its own config: {name} is {shapes[0]}, must be {shapes[1]}')
+            raise ValueError(f'{path} does not fit the config: {name} is {shapes[0]}, must be {shapes[1]}')
     backbone.load_state_dict(dict(weights), strict=False)

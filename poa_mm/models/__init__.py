@@ -8,6 +8,7 @@ from .data_preprocessor import MultiCropPreprocessor
 from .heads import *  # noqa: F403
 from .losses import *  # noqa: F403
 from .poa import POA
+from .seed import SEED
 from .teacher import Teacher
 
-__all__ = ['POA', 'MultiCropPreprocessor', 'Teacher']
+__all__ = ['POA', 'SEED', 'MultiCropPreprocessor', 'Teacher']

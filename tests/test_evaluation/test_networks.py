@@ -89,7 +89,7 @@ def test_checkpoint_and_files_that_will_not_do(tmp_path):
     contents = torch.load(path)
     contents['state_dict'].pop('ln1.weight')
     torch.save(contents, path)
-    with pytest.raises(ValueError, match=r'does not fit its own config: ln1\.weight is missing'):
+    with pytest.raises(ValueError, match=r'does not fit the config: ln1\.weight is missing'):
         open_network(path)
     contents['meta']['config'] = dict(type='mmpretrain.VGG')
     torch.save(contents, path)
