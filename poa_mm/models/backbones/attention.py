@@ -10,8 +10,8 @@ from torch import Tensor
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
     """``softmax(q k^T / sqrt(d) + bias) v``.
 
-    PyTorch's ``scaled_dot_product_attention``, but for half precision on a CPU: there its kernel takes several
-    times as long as the plain products (docs/benchmarks.md).
+    PyTorch's ``scaled_dot_product_attention``, but for half precision on a CPU: there its kernel takes up to seven
+    times as long as the plain products where the sequence is short (docs/benchmarks.md).
 
     Args:
         q: ``(..., L, d)``.
