@@ -4,6 +4,7 @@ from poa_mm.compat import quiet_import
 quiet_import('mmpretrain.models')  # before the modules below import it with all its remarks
 
 from .backbones import *  # noqa: F403
+from .classification_necks import ConcatPool, ProjectionLayer
 from .data_preprocessor import MultiCropPreprocessor
 from .heads import *  # noqa: F403
 from .losses import *  # noqa: F403
@@ -11,4 +12,4 @@ from .poa import POA
 from .seed import SEED
 from .teacher import Teacher
 
-__all__ = ['POA', 'SEED', 'MultiCropPreprocessor', 'Teacher']
+__all__ = ['POA', 'SEED', 'ConcatPool', 'MultiCropPreprocessor', 'ProjectionLayer', 'Teacher']

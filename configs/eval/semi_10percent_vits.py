@@ -1,0 +1,5 @@
+"""10 % of the labels; see semi_1percent_vits.py."""
+
+_base_ = 'semi_1percent_vits.py'
+
+train_dataloader = dict(dataset=dict(fraction=0.1))

@@ -1,0 +1,110 @@
+"""Data sets of the evaluation that mmpretrain does not have."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+from torch.utils.data import Dataset
+
+from poa_mm.registry import DATASETS
+
+
+@DATASETS.register_module()
+class LabelFraction(Dataset):
+    """A part of a labelled data set: the images of a list, or so many of every class.
+
+    Args:
+        dataset: The whole data set, or its config.
+        fraction: Share of every class, drawn at random; at least one image of each.
+        list_file: Text file with one file name a line (as SimCLR's for 1 % and 10 % of ImageNet), in place of the
+            fraction.
+        seed: Of the draw.
+
+    Raises:
+        FileNotFoundError: If the list does not exist.
+        ValueError: If not exactly one of fraction and list is given, the fraction is not in (0, 1], or the list
+            names images that there are not.
+    """
+
+    def __init__(
+        self,
+        dataset: Mapping | BaseDataset,
+        fraction: float | None = None,
+        list_file: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        if (fraction is None) == (list_file is None):
+            raise ValueError('give one of fraction and list_file')
+        if fraction is not None and not 0 < fraction <= 1:
+            raise ValueError(f'fraction must be above 0 and at most 1, got {fraction}')
+        self.dataset = DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
+        self.dataset.full_init()
+        if list_file is None:
+            self.indices = self._draw(fraction, seed)
+        else:
+            self.indices = self._listed(Path(list_file))
+
+    def _draw(self, fraction: float, seed: int) -> list[int]:
+        of_class = defaultdict(list)
+        for index in range(len(self.dataset)):
+            of_class[int(self.dataset.get_data_info(index)['gt_label'])].append(index)
+        chosen = []
+        for label, indices in of_class.items():
+            number = max(1, round(fraction * len(indices)))
+            chosen += np.random.default_rng((seed, label)).permutation(indices)[:number].tolist()
+        return sorted(chosen)
+
+    def _listed(self, path: Path) -> list[int]:
+        if not path.is_file():
+            raise FileNotFoundError(f'list {str(path)!r} does not exist')
+        wanted = {Path(line.strip()).name for line in path.read_text().splitlines() if line.strip()}
+        names = [Path(self.dataset.get_data_info(i)['img_path']).name for i in range(len(self.dataset))]
+        missing = sorted(wanted - set(names))
+        if missing or not wanted:
+            raise ValueError(f'{path} names {len(wanted)} images, {len(missing)} of which there are not {missing[:3]}')
+        return [index for index, name in enumerate(names) if name in wanted]
+
+    @property
+    def metainfo(self) -> dict:
+        """Meta information of the whole data set."""
+        return self.dataset.metainfo
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Any:
+        """An item of the whole data set."""
+        return self.dataset[self.indices[index]]
+
+    def get_data_info(self, index: int) -> dict:
+        """What is known of an image that is not read for it."""
+        return self.dataset.get_data_info(self.indices[index])
+
+
+@DATASETS.register_module()
+class INaturalist(BaseDataset):
+    """iNaturalist 2018 and 2019 by their own JSON files, in the layout in which they are distributed.
+
+    Args:
+        data_root: Folder that the image names of the file are relative to.
+        ann_file: ``train2018.json``, ``val2018.json`` and the like, relative to the root.
+        **kwargs: Of ``BaseDataset``.
+    """
+
+    def load_data_list(self) -> list[dict]:
+        """One entry for every image. Classes are numbered by the ascending ids of their categories."""
+        content = json.loads(Path(self.ann_file).read_text())
+        names = {category['id']: str(category.get('name', category['id'])) for category in content['categories']}
+        number = {category: label for label, category in enumerate(sorted(names))}
+        self._metainfo['classes'] = tuple(names[category] for category in sorted(names))
+        files = {image['id']: image['file_name'] for image in content['images']}
+        return [
+            dict(img_path=str(Path(self.data_root, files[a['image_id']])), gt_label=number[a['category_id']])
+            for a in content['annotations']
+        ]

@@ -1,0 +1,52 @@
+"""Parts of the labels, and the layout of iNaturalist."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from poa_mm.datasets import DemoDataset
+from poa_mm.evaluation.label_sets import INaturalist, LabelFraction
+
+
+def test_as_many_of_every_class():
+    whole = DemoDataset(num_samples=80, image_size=16)
+    sizes = Counter(whole.get_data_info(i)['gt_label'] for i in range(80))
+    part = LabelFraction(whole, fraction=0.3, seed=1)
+    chosen = Counter(part.get_data_info(i)['gt_label'] for i in range(len(part)))
+    assert chosen == {label: max(1, round(0.3 * n)) for label, n in sizes.items()}
+    assert part.indices == LabelFraction(whole, fraction=0.3, seed=1).indices
+    assert part.indices != LabelFraction(whole, fraction=0.3, seed=2).indices
+    assert len(LabelFraction(whole, fraction=0.001)) == len(sizes)
+    assert part.metainfo['classes'] == whole.metainfo['classes']
+    assert part[0]['gt_label'] == whole[part.indices[0]]['gt_label']
+
+
+def write(folder):
+    content = dict(
+        categories=[dict(id=7, name='moth'), dict(id=3, name='ant')],
+        images=[dict(id=i, file_name=f'train/{i}.jpg') for i in range(4)],
+        annotations=[dict(image_id=i, category_id=(3, 7)[i % 2]) for i in range(4)],
+    )
+    (folder / 'train.json').write_text(json.dumps(content))
+
+
+def test_inaturalist_and_a_list(tmp_path):
+    write(tmp_path)
+    whole = INaturalist(data_root=str(tmp_path), ann_file='train.json')
+    assert whole.metainfo['classes'] == ('ant', 'moth')
+    assert [whole.get_data_info(i)['gt_label'] for i in range(4)] == [0, 1, 0, 1]
+    assert whole.get_data_info(2)['img_path'] == str(tmp_path / 'train' / '2.jpg')
+    (tmp_path / 'list.txt').write_text('3.jpg\nanother/place/0.jpg\n\n')
+    assert LabelFraction(whole, list_file=str(tmp_path / 'list.txt')).indices == [0, 3]
+    (tmp_path / 'list.txt').write_text('3.jpg\n9.jpg\n')
+    with pytest.raises(ValueError, match=r"names 2 images, 1 of which there are not \['9\.jpg'\]"):
+        LabelFraction(whole, list_file=str(tmp_path / 'list.txt'))
+    with pytest.raises(FileNotFoundError, match='does not exist'):
+        LabelFraction(whole, list_file=str(tmp_path / 'none.txt'))
+
+
+@pytest.mark.parametrize('options, message', [(dict(), 'give one of'), (dict(fraction=2), 'at most 1, got 2')])
+def test_wrong_values(options, message):
+    with pytest.raises(ValueError, match=message):
+        LabelFraction(DemoDataset(num_samples=8), **options)
