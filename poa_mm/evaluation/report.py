@@ -46,9 +46,12 @@ def _section(content: Content) -> str:
     data, protocol = content['data'], content['protocol']
     settings = ', '.join(f'{k} {_short(v)}' for k, v in protocol.items() if k != 'name' and v is not None)
     unreadable = f'; {len(data["unreadable"])} unreadable' if data['unreadable'] else ''
+    learned = f', learned from {data["train"]["images"]} of {data["train"]["source"]}'
+    if protocol['name'] == 'cluster' or protocol.get('classifiers'):
+        learned = ''  # these see the validation images alone
     parts = [
-        f'**Measured on {data["val"]["source"]}** ({data["val"]["images"]} images, learned from '
-        f'{data["train"]["images"]} of {data["train"]["source"]}{unreadable}). The paper: ImageNet-1K.',
+        f'**Measured on {data["val"]["source"]}** ({data["val"]["images"]} images{learned}{unreadable}). '
+        'The paper: ImageNet-1K.',
         f'{content["summary"]} {_origin(content)}',
         f'Settings: {settings}.',
         TABLES[protocol['name']](content),

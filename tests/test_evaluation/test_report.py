@@ -84,7 +84,8 @@ def test_page(tmp_path):
     assert ['pretrained', 'x', '64', '3-4-6-3', '21.00', '40.00', '30.00', '20.00', '10.00', '55.70', '38.20', '79.90',
             '38.90'] in rows  # fmt: skip
     assert ['pretrained', 'x', '64', '3-4-6-3', '21.00', '50.0', '33.0'] in rows
-    assert page.count('**Measured on CustomDataset flowers/val** (40 images, learned from 90') == 4
+    assert page.count('**Measured on CustomDataset flowers/val** (40 images, learned from 90') == 3
+    assert page.count('**Measured on CustomDataset flowers/val** (40 images; 1 unreadable)') == 1  # clustering
     assert page.count('In the paper, on ImageNet-1K') == 3 and '1 unreadable' in page
 
 
