@@ -21,3 +21,5 @@ model = dict(
 )
 # Masks live on cells of 16 px.
 train_dataloader = dict(collate_fn=dict(grid=(6, 6), mask_ratio=(0.1, 0.3)))
+
+knn = dict(resize=128, crop=128)

@@ -10,7 +10,7 @@ data_root = 'data/images'
 # One step of the optimizer sees batch_size x processes x accumulative_counts images.
 batch_size = 64
 accumulative_counts = 1
-steps = 1500
+steps = 1000
 warmup_steps = 100
 
 # --- what is trained: 4 widths x 5 depths = 20 networks ---
@@ -83,4 +83,5 @@ default_hooks = dict(
     checkpoint=dict(interval=150),
 )
 
-knn = dict(resize=128, crop=96, ks=(10, 20, 100, 200))
+# Nearest neighbours of images of 128 px: nearly all of each.
+knn = dict(resize=128, crop=120, ks=(10, 20, 100, 200))
