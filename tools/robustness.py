@@ -26,11 +26,12 @@ def main() -> None:
     parser.add_argument('--grids', type=int, nargs='+', help='shuffled tiles along a side (all even cuts up to 14)')
     parser.add_argument('--k', type=int, help='number of neighbours (20)')
     parser.add_argument('--picture', metavar='FILE.png', help='the curves as a picture')
+    parser.add_argument('--title', default='', help='above the picture')
     args = parser.parse_args()
     protocol = partial(run_robustness, classifiers=args.classifiers)
     record = run_command(parser, args, protocol, robustness_tables, ('ratios', 'patches', 'grids', 'k'))
     if record is not None and args.picture:
-        print(f'drawn to {plot_robustness(record["results"], args.picture, record["data"]["val"]["source"])}')
+        print(f'drawn to {plot_robustness(record["results"], args.picture, args.title)}')
 
 
 if __name__ == '__main__':
