@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from poa_mm.extraction import export_subnet
@@ -47,6 +48,15 @@ ELASTIC = {
         '8x3-4-6-3',
     ),
 }
+
+
+@pytest.fixture(autouse=True)
+def scope_stays():
+    """A runner of mmpretrain leaves its scope as the default for all tests that follow."""
+    before = dict(DefaultScope._instance_dict)
+    yield
+    DefaultScope._instance_dict.clear()
+    DefaultScope._instance_dict.update(before)
 
 
 @pytest.fixture(scope='module')
