@@ -35,7 +35,8 @@ def test_option_that_does_not_fit(tmp_path, option):
 
 
 def test_data_root_moves_all_data(tmp_path):
-    text = "data_root = 'data/a'\nloader = dict(root=data_root, ann=data_root + '/ann.json', other='data/ab')\nx = [data_root]"
+    text = "data_root = 'data/a'\nx = [data_root]\n"
+    text += "loader = dict(root=data_root, ann=data_root + '/ann.json', other='data/ab')"
     cfg = load_config(write(tmp_path, text), {'data_root': '/mnt/a'}, None, 'none')
     assert cfg.loader == dict(root='/mnt/a', ann='/mnt/a/ann.json', other='data/ab') and cfg.x == ['/mnt/a']
 

@@ -43,9 +43,7 @@ def draw_into(cfg: Config, folder: str) -> None:
     hook = cfg.get('default_hooks', {}).get('visualization', {})
     kind = hook.get('type', '').rpartition('.')[2]
     if kind not in options:
-        raise ValueError(
-            f'--show-dir needs default_hooks.visualization to be one of {list(options)}, got {kind!r}'
-        )
+        raise ValueError(f'--show-dir needs default_hooks.visualization to be one of {list(options)}, got {kind!r}')
     hook.update(options[kind])
     cfg.visualizer.save_dir = folder
 

@@ -5,6 +5,8 @@ import warnings
 from importlib import import_module
 from types import ModuleType
 
+from mmengine.logging import MMLogger
+
 
 def quiet_import(name: str) -> ModuleType:
     """Import a module while warnings are silent.
@@ -20,3 +22,6 @@ def quiet_import(name: str) -> ModuleType:
             return import_module(name)
     finally:
         logging.disable(previous)
+        # MMEngine's loggers are not Python's list of loggers, so nobody else tells them that they may speak again.
+        for logger in MMLogger._instance_dict.values():
+            logger._cache.clear()

@@ -83,9 +83,7 @@ class ViewsDataset(Dataset):
             cv2.setNumThreads(0)  # the workers are the parallelism
         image = self.load(draw.index)
         rng = np.random.default_rng((draw.seed, draw.position))
-        crops = {
-            kind: [random_view(image, view, rng) for _ in range(view.number)] for kind, view in self.views.items()
-        }
+        crops = {kind: [random_view(image, view, rng) for _ in range(view.number)] for kind, view in self.views.items()}
         return dict(
             global_crops=_pack(crops['global_1'] + crops['global_2'], self.views['global_1'].size),
             local_crops=_pack(crops['local'], self.views['local'].size),

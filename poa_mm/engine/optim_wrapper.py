@@ -151,7 +151,5 @@ def _parse_clip_grad(clip_grad: dict | None) -> tuple[float, bool]:
     unknown = set(clip_grad) - {'max_norm', 'separately'}
     max_norm = clip_grad.get('max_norm', 0)
     if unknown or not max_norm > 0:
-        raise ValueError(
-            f'clip_grad must be None or dict(max_norm=<above 0>, separately=<bool>), got {clip_grad}.'
-        )
+        raise ValueError(f'clip_grad must be None or dict(max_norm=<above 0>, separately=<bool>), got {clip_grad}.')
     return max_norm, clip_grad.get('separately', False)

@@ -38,9 +38,7 @@ def test_crops_are_ordered_crop_by_crop():
     assert inputs['global_crops'].dtype == torch.uint8
     assert inputs['global_crops'][:, 0, 0, 0].tolist() == [0, 10, 20, 1, 11, 21]
     assert inputs['local_crops'].shape == (12, 3, 16, 16)
-    assert inputs['local_crops'][:, 0, 0, 0].tolist() == [
-        value + 10 * i for value in (2, 3, 4, 5) for i in range(3)
-    ]
+    assert inputs['local_crops'][:, 0, 0, 0].tolist() == [value + 10 * i for value in (2, 3, 4, 5) for i in range(3)]
 
 
 def test_masks_indices_and_weights_agree():

@@ -44,8 +44,7 @@ def test_images_follow_seed_split_and_number_alone():
 def test_raw_pixels_say_hardly_anything():
     train, val = DemoDataset(num_samples=1000), DemoDataset(num_samples=300, split='val')
     thumbnails = [
-        np.stack([cv2.resize(image, (8, 8), interpolation=cv2.INTER_AREA) for image in images(x)])
-        for x in (train, val)
+        np.stack([cv2.resize(image, (8, 8), interpolation=cv2.INTER_AREA) for image in images(x)]) for x in (train, val)
     ]
     thumbnails = [x.reshape(len(x), -1).astype(float) for x in thumbnails]
     labels = [np.arange(len(x)) % 8 for x in thumbnails]

@@ -68,9 +68,7 @@ def test_hue_turns_red_to_green():
 
 
 def test_grayscale(image):
-    mean, largest = difference(
-        ops.grayscale(image), TF.to_grayscale(Image.fromarray(image), num_output_channels=3)
-    )
+    mean, largest = difference(ops.grayscale(image), TF.to_grayscale(Image.fromarray(image), num_output_channels=3))
     assert mean < 0.1
     assert largest <= 1
 

@@ -4,9 +4,7 @@ from poa_mm.elastic import Subnet, SubnetSpace, spaced_blocks
 
 
 def vit_space():
-    return SubnetSpace(
-        range(384, 1025, 64), [range(12, 25)], names={'S': (384, 12), 'B': (768, 12), 'L': (1024, 24)}
-    )
+    return SubnetSpace(range(384, 1025, 64), [range(12, 25)], names={'S': (384, 12), 'B': (768, 12), 'L': (1024, 24)})
 
 
 def resnet_space():

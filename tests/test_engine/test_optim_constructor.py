@@ -158,9 +158,7 @@ def test_standard_backbone_of_mmpretrain():
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         theirs = theirs(model)
     expected = {
-        id(p): (pytest.approx(g['lr']), g['weight_decay'])
-        for g in theirs.optimizer.param_groups
-        for p in g['params']
+        id(p): (pytest.approx(g['lr']), g['weight_decay']) for g in theirs.optimizer.param_groups for p in g['params']
     }
     got = {id(p): (g['lr'], g['weight_decay']) for g in ours.optimizer.param_groups for p in g['params']}
     assert got == expected

@@ -7,9 +7,7 @@ from poa_mm.models.data_preprocessor import MultiCropPreprocessor
 
 def batch():
     generator = torch.Generator().manual_seed(0)
-    crops = [
-        torch.randint(0, 256, (n, 3, s, s), dtype=torch.uint8, generator=generator) for n, s in ((4, 32), (6, 16))
-    ]
+    crops = [torch.randint(0, 256, (n, 3, s, s), dtype=torch.uint8, generator=generator) for n, s in ((4, 32), (6, 16))]
     return dict(
         inputs=dict(
             global_crops=crops[0],

@@ -22,9 +22,7 @@ class PretrainScheduleHook(Hook):
         patch_loss_start: Step from which on the masked-patch loss is active; None for never.
     """
 
-    def __init__(
-        self, temp_start: float, temp_final: float, temp_steps: int, patch_loss_start: int | None
-    ) -> None:
+    def __init__(self, temp_start: float, temp_final: float, temp_steps: int, patch_loss_start: int | None) -> None:
         if not (temp_start > 0 and temp_final > 0):
             raise ValueError(f'Temperatures must be above 0, got {temp_start} and {temp_final}.')
         if temp_steps < 0:

@@ -47,9 +47,7 @@ def test_no_transfer_between_prints(make_runner, monkeypatch):
     monkeypatch.setattr(
         MessageHub,
         'update_scalar',
-        lambda self, key, value, *args, **kwargs: (
-            values.append(value) or update(self, key, value, *args, **kwargs)
-        ),
+        lambda self, key, value, *args, **kwargs: values.append(value) or update(self, key, value, *args, **kwargs),
     )
     make_runner(steps=8, default_hooks=_defaults('LazyRuntimeInfoHook', 4)).train()
     assert calls == [4 * 3 + 1] * 2  # loss and two norms of four iterations, and the skipped steps
@@ -57,9 +55,7 @@ def test_no_transfer_between_prints(make_runner, monkeypatch):
 
 
 def test_history_is_bounded(make_runner):
-    hooks = dict(
-        runtime_info=dict(type='LazyRuntimeInfoHook', history=3), logger=dict(type='LoggerHook', interval=2)
-    )
+    hooks = dict(runtime_info=dict(type='LazyRuntimeInfoHook', history=3), logger=dict(type='LoggerHook', interval=2))
     runner = make_runner(steps=10, default_hooks=hooks)
     runner.train()
     assert len(_loss_history(runner)) == 3
