@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from poa_mm.datasets.sampler import SeededInfiniteSampler
-from poa_mm.extraction.export import write_atomically
+from poa_mm.files import write_atomically
 
 from .comparison import Comparison, Inputs, open_comparison
 from .features import FeatureReader

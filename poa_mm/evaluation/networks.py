@@ -12,7 +12,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from poa_mm.extraction import load_pretrained
-from poa_mm.extraction.safe_load import load_weights
+from poa_mm.files import load_weights
 from poa_mm.models.backbones import ElasticBackbone
 from poa_mm.models.backbones.static_resnet import PUBLISHED
 from poa_mm.registry import MODELS

@@ -13,7 +13,7 @@ import mmengine
 import torch
 
 import poa_mm
-from poa_mm.extraction.export import write_atomically
+from poa_mm.files import write_atomically
 
 NETWORK_COLUMNS = ['weights', 'network', 'width', 'depth', 'params, M']
 

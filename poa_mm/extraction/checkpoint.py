@@ -10,10 +10,9 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
+from poa_mm.files import load_weights
 from poa_mm.models.backbones import ElasticBackbone
 from poa_mm.registry import MODELS
-
-from .safe_load import load_weights
 
 PREFIXES = {'teacher': 'teacher.backbone.', 'student': 'backbone.'}
 

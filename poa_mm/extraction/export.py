@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import torch
 
 import poa_mm
 from poa_mm.elastic import Subnet, collect_cuts, slice_state_dict
+from poa_mm.files import write_atomically
 from poa_mm.models.backbones import ElasticBackbone
 
 
@@ -60,16 +59,6 @@ def count_params(backbone: ElasticBackbone, subnet: Subnet | str | None = None) 
     subnet = backbone.resolve(subnet)
     sliced = slice_state_dict(weights, collect_cuts(backbone), backbone.space, subnet, backbone.block_prefixes)
     return sum(tensor.numel() for tensor in sliced.values())
-
-
-def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Call ``write`` with a neighbouring file, then rename it: ``path`` is never half written."""
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _snippet(file_name: str, meta: dict[str, Any]) -> str:

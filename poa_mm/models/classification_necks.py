@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from poa_mm.files import load_weights
 from poa_mm.registry import MODELS
 
 
@@ -63,9 +64,6 @@ class ProjectionLayer(BaseModule):
         super().init_weights()
         if self.checkpoint is None:
             return
-        # Reading files is above the models; only those that start from one need it.
-        from poa_mm.extraction.safe_load import load_weights
-
         weights = load_weights(self.checkpoint).get('state_dict', {})
         if f'{self.name}weight' not in weights:
             raise ValueError(f'{self.checkpoint} has no weights named {self.name}*')

@@ -10,7 +10,7 @@ from mmengine.runner import load_checkpoint
 from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 
 from poa_mm.extraction import count_params, export_subnet, load_pretrained
-from poa_mm.extraction.export import write_atomically
+from poa_mm.files import write_atomically
 
 
 def build(config):

@@ -1,4 +1,4 @@
-"""Reads tensors and plain values of a PyTorch file without running anything that the file names.
+"""Files: read without running anything that they name, written whole or not at all.
 
 MMEngine's checkpoints also hold objects (the history of the log), which ``torch.load(weights_only=True)``
 refuses. Here every class that is neither a tensor nor a plain container becomes an inert stand-in.
@@ -6,8 +6,10 @@ refuses. Here every class that is neither a tensor nor a plain container becomes
 
 from __future__ import annotations
 
+import os
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -71,3 +73,13 @@ def load_weights(path: str | Path) -> dict:
     if not isinstance(contents, dict) or isinstance(contents, Inert):
         raise ValueError(f'{path} is no checkpoint: it holds a {type(contents).__name__}')
     return contents
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Call ``write`` with a neighbouring file, then rename it: ``path`` is never half written."""
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
