@@ -1,5 +1,6 @@
 """From a command line to a config that a runner takes: shared by ``tools/train.py`` and ``tools/test.py``."""
 
+import atexit
 import datetime
 import logging
 import os
@@ -143,6 +144,8 @@ def prepare_processes(cfg: Config) -> None:
     """
     if cfg.launcher == 'none':
         return
+    # Left to the end of Python, gloo's threads are now and then destroyed while they run, which aborts the process.
+    atexit.register(_leave_processes)
     gpus, local_rank = torch.cuda.device_count(), int(os.environ['LOCAL_RANK'])
     if torch.cuda.is_available():
         if cfg.launcher == 'pytorch' and local_rank >= gpus:
@@ -159,6 +162,11 @@ def prepare_processes(cfg: Config) -> None:
     unused = cfg.get('find_unused_parameters', False)
     default = dict(broadcast_buffers=False, find_unused_parameters=unused)
     cfg.model_wrapper_cfg = {**(cfg.get('model_wrapper_cfg') or default), 'device_ids': None}
+
+
+def _leave_processes() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _move_data(node: Any, old: str, new: str) -> None:

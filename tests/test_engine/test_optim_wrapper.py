@@ -305,6 +305,7 @@ dist.all_gather(weights, model.module.weight.data)
 assert kept == [1, 0, 0, 1], kept
 assert wrapper.skipped_steps == 2
 assert torch.equal(*weights) and weights[0].isfinite().all()
+dist.destroy_process_group()
 print('agreed')
 """
 

@@ -174,3 +174,4 @@ if __name__ == '__main__':
     folder, rank = sys.argv[1], int(sys.argv[2])
     torch.distributed.init_process_group('gloo', init_method=f'file://{folder}/store', world_size=2, rank=rank)
     torch.save(two_steps(folder, rank, 2), f'{folder}/{rank}.pt')
+    torch.distributed.destroy_process_group()

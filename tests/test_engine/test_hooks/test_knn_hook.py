@@ -163,3 +163,4 @@ if __name__ == '__main__':
     size, store, rank = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     torch.distributed.init_process_group('gloo', init_method=f'file://{store}', world_size=size, rank=rank)
     print('\n' + json.dumps(evaluate()))
+    torch.distributed.destroy_process_group()
