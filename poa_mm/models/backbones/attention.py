@@ -10,7 +10,7 @@ from torch import Tensor
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
     """``softmax(q k^T / sqrt(d) + bias) v``.
 
-    PyTorch's ``scaled_dot_product_attention``, but for half precision on a CPU: there its kernel takes up to seven
+    PyTorch's ``scaled_dot_product_attention``, but for half precision on a CPU: there its kernel takes 2 to 20
     times as long as the plain products where the sequence is short (docs/benchmarks.md).
 
     Args:
