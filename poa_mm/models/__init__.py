@@ -8,6 +8,7 @@ from .classification_necks import ConcatPool, ProjectionLayer
 from .data_preprocessor import MultiCropPreprocessor
 from .heads import *  # noqa: F403
 from .losses import *  # noqa: F403
+from .necks import *  # noqa: F403
 from .poa import POA
 from .seed import SEED
 from .teacher import Teacher

@@ -1,0 +1,3 @@
+from .vit_pyramid import ViTPyramid
+
+__all__ = ['ViTPyramid']
