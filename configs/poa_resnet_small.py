@@ -5,12 +5,13 @@ tools/train.py configs/poa_resnet_small.py --amp --cfg-options data_root=data/my
 
 _base_ = 'poa_vit_small.py'
 
+# Three stages: the last map of a crop of 96 px has 6 x 6 positions.
 model = dict(
     backbone=dict(
         _delete_=True,
         type='ElasticResNet',
         widths=(16, 32, 8),
-        depths=((1, 1), (1, 2), (2, 5), (1, 1)),
+        depths=((1, 1), (1, 2), (2, 5)),
         stem_channels=32,
         out_channels=64,
         num_groups=8,
@@ -19,5 +20,15 @@ model = dict(
 )
 # Masks live on cells of 16 px.
 train_dataloader = dict(collate_fn=dict(grid=(6, 6), mask_ratio=(0.1, 0.3)))
+
+# Means of rectified maps point nearly the same way at the start (cosine 0.98; ViT 0.83, Swin 0.27): with the ViT's
+# learning rate the outputs are still uniform after 200 steps. Three times that, and sharper targets at first.
+optim_wrapper = dict(optimizer=dict(lr=0.012))
+custom_hooks = [
+    dict(type='BatchSizeCheckHook'),
+    dict(type='PretrainScheduleHook', temp_start=0.02, temp_final=0.04, temp_steps=300, patch_loss_start=200),
+    dict(type='TeacherEMAHook', start=0.99, final=0.9995, steps=1000),
+    dict(type='FreezeLastLayerHook', steps=400),
+]
 
 knn = dict(resize=128, crop=128)

@@ -1,0 +1,5 @@
+"""The small-data recipe for one size alone: the baseline of poa_resnet_small.py. Here its largest network."""
+
+_base_ = 'poa_resnet_small.py'
+
+model = dict(students=('intact',), intact_weight=1.0)
