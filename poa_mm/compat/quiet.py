@@ -5,8 +5,6 @@ import warnings
 from importlib import import_module
 from types import ModuleType
 
-from mmengine.logging import MMLogger
-
 
 def quiet_import(name: str) -> ModuleType:
     """Import a module while warnings are silent.
@@ -14,6 +12,9 @@ def quiet_import(name: str) -> ModuleType:
     Without compiled operators mmcv, mmdet and mmpretrain each warn about networks that need them. Errors are raised
     as ever.
     """
+    # Not above: every import of poa_mm comes by here, and poa_mm.elastic needs no MMEngine.
+    from mmengine.logging import MMLogger
+
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
