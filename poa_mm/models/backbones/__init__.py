@@ -1,4 +1,5 @@
 from .base import ElasticBackbone
+from .frozen import FrozenBackbone
 from .resnet import ElasticResNet
 from .static_resnet import StaticResNet
 from .swin import ElasticSwinTransformer
@@ -9,5 +10,6 @@ __all__ = [
     'ElasticResNet',
     'ElasticSwinTransformer',
     'ElasticVisionTransformer',
+    'FrozenBackbone',
     'StaticResNet',
 ]
