@@ -2,19 +2,23 @@
 
 from .hooks import (
     AtomicCheckpointHook,
+    BackboneCheckHook,
     BatchSizeCheckHook,
     FreezeLastLayerHook,
     LazyRuntimeInfoHook,
     PretrainScheduleHook,
+    StepSeedHook,
     TeacherEMAHook,
 )
 from .optim_constructor import LayerDecayOptimWrapperConstructor
 from .optim_wrapper import PoaOptimWrapper
 from .schedulers import CosineLR, CosineWeightDecay
 from .schedules import cosine, full_length, linear
+from .sharded_adamw import ShardedAdamW
 
 __all__ = [
     'AtomicCheckpointHook',
+    'BackboneCheckHook',
     'BatchSizeCheckHook',
     'CosineLR',
     'CosineWeightDecay',
@@ -23,6 +27,8 @@ __all__ = [
     'LazyRuntimeInfoHook',
     'PoaOptimWrapper',
     'PretrainScheduleHook',
+    'ShardedAdamW',
+    'StepSeedHook',
     'TeacherEMAHook',
     'cosine',
     'full_length',

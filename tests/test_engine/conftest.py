@@ -94,49 +94,57 @@ def tiny_data():
     return TinyData
 
 
-@pytest.fixture
-def make_runner(tmp_path, tiny_model):
-    """A runner on the CPU, quiet and without files but those under tmp_path."""
+def build_runner(work_dir, steps=4, batch_size=2, accumulative_counts=1, data=None, hooks=(), **kwargs):
+    """A runner of a tiny model, quiet and without files but those under ``work_dir``."""
+    torch.manual_seed(0)
+    wrapper = dict(
+        type='PoaOptimWrapper',
+        constructor='LayerDecayOptimWrapperConstructor',
+        optimizer=dict(type='AdamW', lr=0.01, weight_decay=0.04, fused=True),
+        accumulative_counts=accumulative_counts,
+        clip_grad=dict(max_norm=1.5, separately=True),
+        lr_scaling=dict(rule='sqrt', batch_size=batch_size, base_batch_size=8),
+        paramwise_cfg=dict(layer_decay_rate=0.9, patch_embed_lr_mult=0.2),
+    )
+    default_hooks = dict(
+        runtime_info=dict(type='LazyRuntimeInfoHook'),
+        checkpoint=dict(type='AtomicCheckpointHook', by_epoch=False, interval=1000, save_last=False),
+    )
+    default_hooks.update(kwargs.pop('default_hooks', {}))
+    wrapper = kwargs.pop('optim_wrapper', None) or wrapper
+    cfg = dict(
+        model=TinyPOA(),
+        work_dir=str(work_dir),
+        train_dataloader=dict(
+            batch_size=batch_size,
+            num_workers=0,
+            sampler=dict(type='InfiniteSampler', shuffle=False),
+            dataset=data or TinyData(),
+            collate_fn=lambda rows: dict(x=torch.stack(rows)),
+        ),
+        train_cfg=dict(by_epoch=False, max_iters=steps * accumulative_counts),
+        optim_wrapper=wrapper,
+        param_scheduler=[
+            dict(type='CosineLR', steps=steps, warmup=1, final=2e-5, run_fraction=0.78),
+            dict(type='CosineWeightDecay', steps=steps, final=0.4, run_fraction=0.78),
+        ],
+        default_hooks=default_hooks,
+        custom_hooks=list(hooks),
+        default_scope='poa_mm',
+        experiment_name=f'tiny_{next(_names)}',
+        randomness=dict(seed=0),
+        log_level='WARNING',
+    )
+    rest = {key: kwargs.pop(key) for key in ('model_wrapper_cfg',) if key in kwargs}  # what Runner reads from a file
+    cfg.update(kwargs)
+    return Runner(cfg=Config(rest), **cfg)
 
-    def make(steps=4, batch_size=2, accumulative_counts=1, data=None, hooks=(), optim_wrapper=None, **kwargs):
-        wrapper = dict(
-            type='PoaOptimWrapper',
-            constructor='LayerDecayOptimWrapperConstructor',
-            optimizer=dict(type='AdamW', lr=0.01, weight_decay=0.04, fused=True),
-            accumulative_counts=accumulative_counts,
-            clip_grad=dict(max_norm=1.5, separately=True),
-            lr_scaling=dict(rule='sqrt', batch_size=batch_size, base_batch_size=8),
-            paramwise_cfg=dict(layer_decay_rate=0.9, patch_embed_lr_mult=0.2),
-        )
-        default_hooks = dict(
-            runtime_info=dict(type='LazyRuntimeInfoHook'),
-            checkpoint=dict(type='AtomicCheckpointHook', by_epoch=False, interval=1000, save_last=False),
-        )
-        default_hooks.update(kwargs.pop('default_hooks', {}))
-        cfg = dict(
-            model=tiny_model(),
-            work_dir=str(tmp_path / 'run'),
-            train_dataloader=dict(
-                batch_size=batch_size,
-                num_workers=0,
-                sampler=dict(type='InfiniteSampler', shuffle=False),
-                dataset=data or TinyData(),
-                collate_fn=lambda rows: dict(x=torch.stack(rows)),
-            ),
-            train_cfg=dict(by_epoch=False, max_iters=steps * accumulative_counts),
-            optim_wrapper=optim_wrapper or wrapper,
-            param_scheduler=[
-                dict(type='CosineLR', steps=steps, warmup=1, final=2e-5, run_fraction=0.78),
-                dict(type='CosineWeightDecay', steps=steps, final=0.4, run_fraction=0.78),
-            ],
-            default_hooks=default_hooks,
-            custom_hooks=list(hooks),
-            default_scope='poa_mm',
-            experiment_name=f'tiny_{next(_names)}',
-            randomness=dict(seed=0),
-            log_level='WARNING',
-        )
-        cfg.update(kwargs)
-        return Runner(cfg=Config(), **cfg)
+
+@pytest.fixture
+def make_runner(tmp_path):
+    """:func:`build_runner` in a folder of the test's own."""
+
+    def make(**kwargs):
+        return build_runner(**{'work_dir': tmp_path / 'run', **kwargs})
 
     return make

@@ -1,19 +1,23 @@
 """Hooks of the pre-training."""
 
+from .backbone_check import BackboneCheckHook
 from .batch_size import BatchSizeCheckHook
 from .checkpoint import AtomicCheckpointHook
 from .freeze_last_layer import FreezeLastLayerHook
 from .knn_hook import KnnHook
 from .pretrain_schedule import PretrainScheduleHook
 from .runtime_info import LazyRuntimeInfoHook
+from .step_seed import StepSeedHook
 from .teacher_ema import TeacherEMAHook
 
 __all__ = [
     'AtomicCheckpointHook',
+    'BackboneCheckHook',
     'BatchSizeCheckHook',
     'FreezeLastLayerHook',
     'KnnHook',
     'LazyRuntimeInfoHook',
     'PretrainScheduleHook',
+    'StepSeedHook',
     'TeacherEMAHook',
 ]

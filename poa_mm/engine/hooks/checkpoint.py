@@ -10,6 +10,8 @@ from mmengine.runner import Runner
 
 from poa_mm.registry import HOOKS
 
+from ..sharded_adamw import ShardedAdamW
+
 TEMPORARY = '.incomplete'
 
 
@@ -46,6 +48,8 @@ class AtomicCheckpointHook(CheckpointHook):
     pointer (the same way), and only then old files are deleted. What a crash leaves of a temporary
     file is removed at the next start. Arguments are those of ``CheckpointHook``; local disks only.
 
+    The state of a :class:`ShardedAdamW` is brought together first.
+
     A best checkpoint (``save_best``) is written whole too, but after the previous best is deleted.
 
     Raises:
@@ -68,6 +72,9 @@ class AtomicCheckpointHook(CheckpointHook):
                 path.unlink()
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        optimizer = getattr(runner.optim_wrapper, 'optimizer', None)
+        if self.save_optimizer and isinstance(optimizer, ShardedAdamW):
+            optimizer.consolidate()  # by all processes; the file is written by the main one alone
         expired = self._keep(runner, step)
         filename = self.filename_tmpl.format(step)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, filename)

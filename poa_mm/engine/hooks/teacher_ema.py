@@ -67,7 +67,26 @@ class TeacherEMAHook(Hook):
         if finite is None:
             torch._foreach_lerp_(self.teacher, self.student, 1 - momentum)
         else:
-            weight = (1 - momentum) * finite
-            torch._foreach_lerp_(self.teacher, self.student, [weight] * len(self.teacher))
+            self._lerp_unless(1 - finite, 1 - momentum)
         for teacher, student in self.buffers:
             teacher.copy_(student if finite is None else torch.where(finite > 0, student, teacher))
+
+    def _lerp_unless(self, skip: Tensor, weight: float) -> None:
+        """``_foreach_lerp_`` unless ``skip`` is 1, which only the device knows.
+
+        Lerp with weights on the device is a kernel a tensor. Gradient descent is one for all and can be told to do
+        nothing: with the student as gradient, negated, and a weight decay of 1, ``t - w (t - s)``.
+        """
+        torch._fused_sgd_(
+            self.teacher,
+            self.student,
+            [],
+            lr=weight,
+            weight_decay=1.0,
+            maximize=True,
+            found_inf=skip,
+            momentum=0.0,
+            dampening=0.0,
+            nesterov=False,
+            is_first_step=False,
+        )

@@ -66,6 +66,21 @@ def test_not_after_a_skipped_step():
     assert torch.equal(hook.teacher[0], torch.full((3,), 2.5))
 
 
+def test_on_the_device_as_on_the_host():
+    """The update that the device may leave out is ``_foreach_lerp_`` bit for bit, and leaves the student alone."""
+    student = [torch.randn(7, 5), torch.randn(300)]
+    kept = copy.deepcopy(student)
+    results = []
+    for finite in (None, torch.tensor(1.0)):
+        hook = TeacherEMAHook(0.5, 0.5, steps=1)
+        hook.teacher, hook.student, hook.buffers = [torch.ones(7, 5), torch.zeros(300)], student, []
+        for momentum in (0.992, 0.3, 1.0, 0.0):
+            hook.update(momentum, finite)
+            results.append([t.clone() for t in hook.teacher])
+    torch.testing.assert_close(results[4:], results[:4], rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(student, kept, rtol=0, atol=0)
+
+
 def test_skipped_step_in_a_run(make_runner, tiny_data):
     kept = []
 

@@ -1,0 +1,136 @@
+"""Early word about weights that do not fit the backbone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import PretrainedInit
+from mmengine.runner import Runner
+from mmengine.runner.base_loop import BaseLoop
+from torch import Tensor, nn
+
+from poa_mm.files import load_weights
+from poa_mm.registry import HOOKS
+
+from .common import unwrapped
+
+LISTED = 10
+PREFIX = 'backbone.'
+
+
+@HOOKS.register_module()
+class BackboneCheckHook(Hook):
+    """Compares the file that the backbone starts from with the backbone, before training does anything.
+
+    MMEngine's loader, and those of mmdet's and mmseg's Swin, only log what does not fit, and mmdet's Swin skips
+    silently what does not begin with ``backbone.``. Here every weight must be in the file under its name and in its
+    shape, and no other; only the number of positions of a ViT may differ, which mmpretrain resizes.
+
+    The file is the ``checkpoint`` of the backbone's ``init_cfg`` of type ``Pretrained``, also within
+    ``FrozenBackbone``. Without one there is nothing to check. A file that is no path (``https://``,
+    ``torchvision://``) is not checked, which the log says.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it does not fit: what is missing, unexpected or of another shape.
+    """
+
+    priority = 'VERY_HIGH'  # before hooks that copy the model
+
+    def before_run(self, runner: Runner) -> None:
+        """Check once: of what a runner calls after it is built, this comes first, before weights are loaded."""
+        if not isinstance(runner._train_loop, BaseLoop):
+            return  # a test: weights come from the checkpoint under test
+        backbone, init_cfg = find_pretrained(unwrapped(runner))
+        if init_cfg is None:
+            return
+        if '://' in str(init_cfg['checkpoint']):
+            print_log(f'{init_cfg["checkpoint"]} is no file: not compared with the backbone', logger='current')
+            return
+        check_backbone(backbone, init_cfg)
+
+
+def find_pretrained(model: nn.Module) -> tuple[nn.Module | None, dict | None]:
+    """The backbone of a model and its ``init_cfg`` of type ``Pretrained``; ``None`` for what there is not."""
+    backbone = getattr(model, 'backbone', None)
+    while backbone is not None:
+        init_cfg = getattr(backbone, 'init_cfg', None)
+        for cfg in init_cfg if isinstance(init_cfg, list | tuple) else [init_cfg]:
+            if cfg and cfg['type'] in ('Pretrained', PretrainedInit):
+                return backbone, cfg
+        backbone = getattr(backbone, 'backbone', None)
+    return None, None
+
+
+def check_backbone(backbone: nn.Module, init_cfg: Mapping[str, Any]) -> None:
+    """Compare a backbone with the file that its ``init_cfg`` names.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it does not fit.
+    """
+    path, prefix = init_cfg['checkpoint'], init_cfg.get('prefix')
+    contents = load_weights(path)
+    weights = contents.get('state_dict', contents)
+    names = [name for name, value in weights.items() if isinstance(value, Tensor)]
+    if any(name.startswith('teacher.backbone.') for name in names):
+        raise ValueError(
+            f'{path} is a pre-training checkpoint, which holds all sub-networks: extract one first, with '
+            'tools/extract.py and the --format of the toolbox'
+        )
+    found = {_loaded_as(backbone, name, prefix): weights[name] for name in names}
+    found.pop(None, None)
+    expected = backbone.state_dict()
+    missing = [name for name in expected if name not in found]
+    problems = {
+        'other shapes': [
+            f'{name} is {tuple(found[name].shape)} in the file, {tuple(value.shape)} in the backbone'
+            for name, value in expected.items()
+            if name in found and found[name].shape != value.shape and not _is_resized(backbone, name, found[name])
+        ],
+        'missing': missing,
+        'unexpected': [name for name in found if name not in expected],
+        'skipped by its loader': [name for name in names if missing and _loaded_as(backbone, name, prefix) is None],
+    }
+    if any(problems.values()):
+        listed = '; '.join(f'{kind}: {_listed(items)}' for kind, items in problems.items() if items)
+        raise ValueError(
+            f'{path}{_origin(contents.get("meta"))} does not fit the backbone {type(backbone).__name__}: {listed}; '
+            "the file must hold the backbone's size, written by tools/extract.py with the --format of its toolbox"
+        )
+
+
+def _loaded_as(backbone: nn.Module, name: str, prefix: str | None) -> str | None:
+    """The weight that a name in the file is loaded into, ``None`` if the backbone's loader skips it."""
+    modules = {base.__module__ for base in type(backbone).__mro__}
+    if 'mmdet.models.backbones.swin' in modules:
+        return name.removeprefix(PREFIX) if name.startswith(PREFIX) else None
+    if 'mmseg.models.backbones.swin' in modules:
+        return name.removeprefix(PREFIX)
+    if prefix is not None:
+        prefix = prefix.rstrip('.') + '.'
+        return name.removeprefix(prefix) if name.startswith(prefix) else None
+    return name.removeprefix('module.')
+
+
+def _is_resized(backbone: nn.Module, name: str, value: Tensor) -> bool:
+    """Whether mmpretrain's ViT resizes these positions: a square of patches after the class position."""
+    if name != 'pos_embed' or not hasattr(backbone, '_prepare_pos_embed'):
+        return False
+    patches = value.shape[1] - backbone.num_extra_tokens if value.ndim == 3 else 0
+    return patches > 0 and math.isqrt(patches) ** 2 == patches and value.shape[2] == backbone.pos_embed.shape[2]
+
+
+def _origin(meta: Any) -> str:
+    if not isinstance(meta, Mapping) or 'subnet' not in meta:
+        return ''
+    return f' (sub-network {meta["subnet"]}, --format {meta.get("format", "mmpretrain")})'
+
+
+def _listed(items: list[str]) -> str:
+    rest = len(items) - LISTED
+    return ', '.join(items[:LISTED]) + (f' and {rest} more' if rest > 0 else '')
