@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.logging import print_log
 from mmengine.runner import find_latest_checkpoint
 
@@ -98,20 +98,37 @@ def check_toolboxes(cfg: Config) -> None:
 
 
 def enable_amp(cfg: Config) -> None:
-    """Switch mixed precision on: bfloat16 for our wrapper, MMEngine's defaults for its own.
+    """Switch mixed precision on.
+
+    Our own wrapper computes in bfloat16. MMEngine's becomes its ``AmpOptimWrapper`` (float16 with loss scaling),
+    which works on a GPU only; without one, ours with bfloat16 takes its place.
 
     Raises:
-        ValueError: The config's optimizer wrapper is neither.
+        ValueError: The config's optimizer wrapper is neither, or ours cannot drive its optimizer.
     """
-    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    wrapper = cfg.optim_wrapper
+    kind = wrapper.get('type', 'OptimWrapper')
     kind = getattr(kind, '__name__', kind).rpartition('.')[2]
     if kind == 'PoaOptimWrapper':
-        cfg.optim_wrapper.amp_dtype = 'bfloat16'
-    elif kind in ('OptimWrapper', 'AmpOptimWrapper'):
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-    else:
+        wrapper.amp_dtype = 'bfloat16'
+    elif kind not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise ValueError(f'--amp knows PoaOptimWrapper, OptimWrapper and AmpOptimWrapper, not {kind!r}')
+    elif torch.cuda.is_available():
+        wrapper.type = 'AmpOptimWrapper'
+        wrapper.setdefault('loss_scale', 'dynamic')
+    else:
+        _bfloat16_on_cpu(wrapper)
+
+
+def _bfloat16_on_cpu(wrapper: ConfigDict) -> None:
+    """MMEngine's ``AmpOptimWrapper`` refuses to be built without a GPU."""
+    optimizer = wrapper.get('optimizer', {}).get('type')
+    if optimizer not in ('Adam', 'AdamW'):
+        raise ValueError(f'--amp without a GPU needs the optimizer Adam or AdamW, not {optimizer!r}')
+    wrapper.type, wrapper.amp_dtype = 'poa_mm.PoaOptimWrapper', 'bfloat16'
+    wrapper.optimizer.fused = True
+    for key in ('loss_scale', 'dtype', 'use_fsdp'):
+        wrapper.pop(key, None)
 
 
 def set_resume(cfg: Config, checkpoint: str) -> None:

@@ -55,24 +55,34 @@ def test_missing_toolbox_is_named(monkeypatch):
             check_toolboxes(Config(cfg))
 
 
+ADAMW = dict(type='AdamW', lr=1e-3)
+ON_CPU = dict(type='poa_mm.PoaOptimWrapper', amp_dtype='bfloat16', optimizer=dict(ADAMW, fused=True))
+
+
 @pytest.mark.parametrize(
-    ('before', 'after'),
+    ('before', 'gpu', 'after'),
     [
-        (dict(), dict(type='AmpOptimWrapper', loss_scale='dynamic')),
-        (dict(type='OptimWrapper'), dict(type='AmpOptimWrapper', loss_scale='dynamic')),
-        (dict(type='AmpOptimWrapper', loss_scale=2.0), dict(type='AmpOptimWrapper', loss_scale=2.0)),
-        (dict(type='poa_mm.PoaOptimWrapper'), dict(type='poa_mm.PoaOptimWrapper', amp_dtype='bfloat16')),
+        (dict(), True, dict(type='AmpOptimWrapper', loss_scale='dynamic')),
+        (dict(type='OptimWrapper'), True, dict(type='AmpOptimWrapper', loss_scale='dynamic')),
+        (dict(type='AmpOptimWrapper', loss_scale=2.0), True, dict(type='AmpOptimWrapper', loss_scale=2.0)),
+        (dict(type='poa_mm.PoaOptimWrapper'), True, dict(type='poa_mm.PoaOptimWrapper', amp_dtype='bfloat16')),
+        (dict(type='poa_mm.PoaOptimWrapper'), False, dict(type='poa_mm.PoaOptimWrapper', amp_dtype='bfloat16')),
+        (dict(optimizer=ADAMW), False, ON_CPU),
+        (dict(type='AmpOptimWrapper', optimizer=ADAMW, loss_scale=2.0, dtype='float16'), False, ON_CPU),
     ],
 )
-def test_amp(before, after):
+def test_amp(before, gpu, after, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
     cfg = Config(dict(optim_wrapper=before))
     enable_amp(cfg)
     assert cfg.optim_wrapper == after
 
 
-def test_amp_of_an_unknown_wrapper():
-    with pytest.raises(ValueError, match='ApexOptimWrapper'):
-        enable_amp(Config(dict(optim_wrapper=dict(type='ApexOptimWrapper'))))
+@pytest.mark.parametrize('wrapper', [dict(type='ApexOptimWrapper'), dict(optimizer=dict(type='SGD', lr=0.1))])
+def test_amp_that_cannot_be(wrapper, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    with pytest.raises(ValueError, match=r"'ApexOptimWrapper'|Adam or AdamW, not 'SGD'"):
+        enable_amp(Config(dict(optim_wrapper=wrapper)))
 
 
 def test_resume(tmp_path):

@@ -3,8 +3,10 @@
 from .backbone_check import BackboneCheckHook
 from .batch_size import BatchSizeCheckHook
 from .checkpoint import AtomicCheckpointHook
+from .dataset_check import DatasetCheckHook
 from .freeze_last_layer import FreezeLastLayerHook
 from .knn_hook import KnnHook
+from .label_map_check import LabelMapCheckHook
 from .pretrain_schedule import PretrainScheduleHook
 from .runtime_info import LazyRuntimeInfoHook
 from .step_seed import StepSeedHook
@@ -14,8 +16,10 @@ __all__ = [
     'AtomicCheckpointHook',
     'BackboneCheckHook',
     'BatchSizeCheckHook',
+    'DatasetCheckHook',
     'FreezeLastLayerHook',
     'KnnHook',
+    'LabelMapCheckHook',
     'LazyRuntimeInfoHook',
     'PretrainScheduleHook',
     'StepSeedHook',
