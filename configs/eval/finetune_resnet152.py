@@ -4,42 +4,9 @@ tools/extract.py CHECKPOINT --subnets R152 --out subnets
 tools/dist_train.sh configs/eval/finetune_resnet152.py 8
 """
 
-_base_ = ['_base_/images_224.py', '_base_/runtime.py']
+_base_ = ['_base_/resnet.py', '_base_/finetune.py', '_base_/epochs_100.py']
 
-model = dict(
-    type='ImageClassifier',
-    backbone=dict(
-        type='ResNet',
-        depth=152,
-        norm_cfg=dict(type='GN', num_groups=32),
-        out_indices=(1, 2, 3),
-        init_cfg=dict(type='Pretrained', checkpoint='subnets/R152.pth'),
-    ),
-    # The means of stages 2 to 4: 512 + 1024 + 2048.
-    neck=dict(type='poa_mm.ConcatPool'),
-    head=dict(
-        type='LinearClsHead',
-        num_classes=1000,
-        in_channels=3584,
-        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
-    ),
-    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),
-)
+subnet = dict(depth=152, checkpoint='subnets/R152.pth')
 
-# The learning rate is for a batch of 1024: 128 x 8 GPUs; any other batch changes it in proportion.
-optim_wrapper = dict(
-    type='poa_mm.PoaOptimWrapper',
-    constructor='poa_mm.LayerDecayOptimWrapperConstructor',
-    amp_dtype='bfloat16',
-    optimizer=dict(type='AdamW', lr=0.0007, betas=(0.9, 0.999), weight_decay=0.05, fused=True),
-    lr_scaling=dict(rule='linear', batch_size=128, base_batch_size=1024),
-    paramwise_cfg=dict(layer_decay_rate=0.45),
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-6, by_epoch=True, begin=0, end=10, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR', T_max=90, eta_min=1e-6, by_epoch=True, begin=10, end=100, convert_to_iter_based=True
-    ),
-]
-train_cfg = dict(by_epoch=True, max_epochs=100, val_interval=1)
-custom_hooks = [dict(type='EMAHook', momentum=4e-5)]
+model = dict(backbone=dict(depth=subnet['depth'], init_cfg=dict(checkpoint=subnet['checkpoint'])))
+optim_wrapper = dict(optimizer=dict(lr=0.0007), paramwise_cfg=dict(layer_decay_rate=0.45))

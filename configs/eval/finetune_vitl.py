@@ -4,44 +4,21 @@ tools/extract.py CHECKPOINT --subnets L --out subnets
 tools/dist_train.sh configs/eval/finetune_vitl.py 8
 """
 
-_base_ = ['_base_/images_224.py', '_base_/runtime.py']
+_base_ = ['_base_/vit.py', '_base_/finetune.py', '_base_/epochs_50_of_200.py']
+
+subnet = dict(width=1024, depth=24, checkpoint='subnets/L.pth')
 
 model = dict(
-    type='ImageClassifier',
     backbone=dict(
-        type='VisionTransformer',
-        arch=dict(embed_dims=1024, num_layers=24, num_heads=16, feedforward_channels=4096),
-        img_size=224,
-        patch_size=16,
-        layer_scale_init_value=1e-5,
+        arch=dict(
+            embed_dims=subnet['width'],
+            num_layers=subnet['depth'],
+            num_heads=subnet['width'] // 64,
+            feedforward_channels=subnet['width'] * 4,
+        ),
         drop_path_rate=0.2,
-        init_cfg=dict(type='Pretrained', checkpoint='subnets/L.pth'),
+        init_cfg=dict(checkpoint=subnet['checkpoint']),
     ),
-    neck=None,
-    head=dict(
-        type='VisionTransformerClsHead',
-        num_classes=1000,
-        in_channels=1024,
-        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
-    ),
-    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),
+    head=dict(in_channels=subnet['width']),
 )
-
-# The learning rate is for a batch of 1024: 128 x 8 GPUs; any other batch changes it in proportion.
-optim_wrapper = dict(
-    type='poa_mm.PoaOptimWrapper',
-    constructor='poa_mm.LayerDecayOptimWrapperConstructor',
-    amp_dtype='bfloat16',
-    optimizer=dict(type='AdamW', lr=0.0018, betas=(0.9, 0.999), weight_decay=0.05, fused=True),
-    lr_scaling=dict(rule='linear', batch_size=128, base_batch_size=1024),
-    paramwise_cfg=dict(layer_decay_rate=0.6),
-)
-# As in the authors' program: 50 epochs of a cosine over 200.
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-6, by_epoch=True, begin=0, end=5, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR', T_max=195, eta_min=1e-6, by_epoch=True, begin=5, end=200, convert_to_iter_based=True
-    ),
-]
-train_cfg = dict(by_epoch=True, max_epochs=50, val_interval=1)
-custom_hooks = [dict(type='EMAHook', momentum=4e-5)]
+optim_wrapper = dict(optimizer=dict(lr=0.0018), paramwise_cfg=dict(layer_decay_rate=0.6))

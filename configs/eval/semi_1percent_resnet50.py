@@ -2,19 +2,16 @@
 
 tools/extract.py CHECKPOINT --subnets R50 --out subnets
 tools/dist_train.sh configs/eval/semi_1percent_resnet50.py 8 --cfg-options model.neck.checkpoint=CHECKPOINT
-
-Epochs and learning rate are the paper's, warm-up and augmentation ours: it does not tell them.
 """
 
-_base_ = 'semi_1percent_vits.py'
+_base_ = ['_base_/resnet.py', '_base_/semi.py']
+
+subnet = dict(depth=50, checkpoint='subnets/R50.pth')
 
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='ResNet',
-        depth=50,
-        norm_cfg=dict(type='GN', num_groups=32),
-        init_cfg=dict(type='Pretrained', checkpoint='subnets/R50.pth'),
-    ),
-    neck=dict(in_channels=2048),
+    backbone=dict(depth=subnet['depth'], out_indices=(3,), init_cfg=dict(checkpoint=subnet['checkpoint'])),
+    # Set it to the checkpoint that the network was extracted from; None starts that layer untrained.
+    neck=dict(_delete_=True, type='poa_mm.ProjectionLayer', in_channels=2048, hidden_dims=2048, checkpoint=None),
+    head=dict(_delete_=True, type='LinearClsHead', num_classes=1000, in_channels=2048),
+    train_cfg=None,
 )

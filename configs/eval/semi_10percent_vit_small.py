@@ -1,0 +1,23 @@
+"""A tenth of the labels of small data, from the first layer of the projection head; see finetune_vit_small.py.
+
+tools/train.py configs/eval/semi_10percent_vit_small.py --cfg-options model.neck.checkpoint=CHECKPOINT
+
+A tenth of the images, ten times as many epochs: as many steps. From scratch: leave the neck's checkpoint out, and
+--cfg-options model.backbone.init_cfg=None
+"""
+
+_base_ = 'finetune_vit_small.py'
+
+model = dict(
+    neck=dict(type='poa_mm.ProjectionLayer', in_channels=_base_.subnet['width'], hidden_dims=512, checkpoint=None),
+    head=dict(in_channels=512),
+)
+train_dataloader = dict(dataset=dict(fraction=0.1))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-6, by_epoch=True, begin=0, end=10, convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR', T_max=90, eta_min=1e-6, by_epoch=True, begin=10, end=100, convert_to_iter_based=True
+    ),
+]
+train_cfg = dict(max_epochs=100, val_interval=50)
+default_hooks = dict(checkpoint=dict(interval=100))
