@@ -1,18 +1,18 @@
 """Child registries of MMEngine's, scope ``poa_mm``.
 
-Each names the package that fills it, so a config finds a class without importing anything by hand.
+Each names the packages that fill it, so a config finds a class without importing anything by hand.
 """
 
 from mmengine import registry as root
 from mmengine.registry import Registry
 
 
-def _child(name: str, location: str) -> Registry:
+def _child(name: str, *locations: str) -> Registry:
     parent = getattr(root, name)
-    return Registry(parent.name, parent=parent, scope='poa_mm', locations=[location])
+    return Registry(parent.name, parent=parent, scope='poa_mm', locations=list(locations))
 
 
-MODELS = _child('MODELS', 'poa_mm.models')
+MODELS = _child('MODELS', 'poa_mm.models', 'poa_mm.distillation')
 MODEL_WRAPPERS = _child('MODEL_WRAPPERS', 'poa_mm.models')
 DATASETS = _child('DATASETS', 'poa_mm.datasets')
 DATA_SAMPLERS = _child('DATA_SAMPLERS', 'poa_mm.datasets')

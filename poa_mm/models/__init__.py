@@ -10,7 +10,6 @@ from .heads import *  # noqa: F403
 from .losses import *  # noqa: F403
 from .necks import *  # noqa: F403
 from .poa import POA
-from .seed import SEED
 from .teacher import Teacher
 
-__all__ = ['POA', 'SEED', 'ConcatPool', 'MultiCropPreprocessor', 'ProjectionLayer', 'Teacher']
+__all__ = ['POA', 'ConcatPool', 'MultiCropPreprocessor', 'ProjectionLayer', 'Teacher']

@@ -11,6 +11,7 @@ from mmengine.dist import all_gather
 from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from torch import Tensor, nn
 
+from poa_mm.evaluation.networks import load_extracted, open_network
 from poa_mm.registry import MODELS
 
 
@@ -96,8 +97,6 @@ class SEED(BaseSelfSupervisor):
         """
         super().init_weights()
         if self.student_init is not None:
-            from poa_mm.evaluation.networks import load_extracted
-
             backbone, subnet = _open(self.student_init)
             load_extracted(self.backbone, backbone.extract(subnet), self.student_init['file'])
 
@@ -144,9 +143,6 @@ def _open(source: Mapping[str, str]) -> tuple[nn.Module, str]:
         FileNotFoundError: If the file is missing.
         ValueError: If it does not fit, or a key is unknown.
     """
-    # Reading files is above the models; only this one, which is made of another's files, needs it.
-    from poa_mm.evaluation.networks import open_network
-
     unknown = set(source) - {'file', 'subnet', 'branch'}
     if unknown or 'file' not in source:
         raise ValueError(f'a network is given as file, and optionally subnet and branch; got {dict(source)}')
