@@ -1,4 +1,4 @@
-"""Extract sub-networks of a pre-training checkpoint as ordinary mmpretrain backbones."""
+"""Extract sub-networks of a pre-training checkpoint as ordinary backbones."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ try:
     from mmengine.config import Config
 
     from poa_mm.evaluation.records import markdown_table
-    from poa_mm.extraction import count_params, export_subnet, load_pretrained
+    from poa_mm.extraction import FORMATS, count_params, export_subnet, load_pretrained
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is not installed: see docs/install.md (make env, or pip install poa_mm[openmmlab])')
 
@@ -28,6 +28,9 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
         help="names (S), sizes (512x16), 'smallest', 'intact', 'named' (the default) or 'all'",
     )
     parser.add_argument('--config', help='pre-training config, for a checkpoint that holds none')
+    parser.add_argument(
+        '--format', choices=list(FORMATS), default='mmpretrain', help='toolbox that the networks are for'
+    )
     parser.add_argument('--branch', choices=['teacher', 'student'], default='teacher')
     return parser, parser.parse_args()
 
@@ -41,8 +44,8 @@ def main() -> None:
         backbone, meta = load_pretrained(args.checkpoint, cfg, args.branch)
         rows = []
         for subnet in backbone.space.select(args.subnets):
-            path = export_subnet(backbone, subnet, args.out, meta)
-            params = f'{count_params(backbone, subnet):,}'
+            path = export_subnet(backbone, subnet, args.out, meta, args.format)
+            params = f'{count_params(backbone, subnet, args.format):,}'
             rows.append([backbone.space.name(subnet), str(path), str(subnet), params])
             print(f'[{len(rows)}] {path}', file=sys.stderr)
     except (ValueError, OSError) as error:

@@ -2,5 +2,6 @@
 
 from .checkpoint import build_backbone, load_pretrained
 from .export import count_params, export_subnet
+from .formats import FORMATS
 
-__all__ = ['build_backbone', 'count_params', 'export_subnet', 'load_pretrained']
+__all__ = ['FORMATS', 'build_backbone', 'count_params', 'export_subnet', 'load_pretrained']

@@ -47,9 +47,21 @@ def test_extract(checkpoint, tmp_path, monkeypatch, capsys):
     assert len(list((tmp_path / 'all').glob('*.pth'))) == 9
 
 
+@pytest.mark.parametrize('toolbox', ['mmdet', 'mmseg'])
+def test_format(checkpoint, tmp_path, monkeypatch, capsys, toolbox):
+    extract(monkeypatch, checkpoint, '--subnets', 'intact', '--format', toolbox, '--out', tmp_path / toolbox)
+    cfg = Config.fromfile(tmp_path / toolbox / '32x4.py').backbone
+    assert cfg.out_indices == [0, 1, 2, 3] and cfg.init_cfg.checkpoint == str(tmp_path / toolbox / '32x4.pth')
+    saved = torch.load(tmp_path / toolbox / '32x4.pth', weights_only=True)
+    assert not any(name.startswith('ln1') for name in saved['state_dict'])
+    assert f'{saved["meta"]["num_params"]:,}' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     'arguments, message',
     [
+        (['--format', 'mmpose'], "invalid choice: 'mmpose'"),
+        (['--format', 'mmdet', '--subnets', '16x2'], 'a ViT with 2 blocks gives no four maps'),
         (['--subnets', 'S'], "unknown sub-network 'S'; allowed are widths 16, 24, 32; depths 2 to 4"),
         (['--config', 'nowhere.py'], "config 'nowhere.py' does not exist"),
         (['--branch', 'student'], 'no weights named backbone.*'),

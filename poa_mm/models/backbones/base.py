@@ -19,12 +19,14 @@ class ElasticBackbone(BaseModule):
         space: All sub-networks.
         block_prefixes: For every stage, what stands before a block's index in parameter names.
         pretrain_only: Parameters that the extracted network has no use for.
+        image_only: Parameters that only its image feature needs, not the maps of :meth:`dense_config`.
         with_cp: Whether activations are recomputed in the backward pass, block by block.
     """
 
     space: SubnetSpace
     block_prefixes: tuple[str, ...]
     pretrain_only: tuple[str, ...] = ('mask_token',)
+    image_only: tuple[str, ...] = ()
     with_cp: bool = False
 
     @abstractmethod
@@ -59,6 +61,18 @@ class ElasticBackbone(BaseModule):
     @abstractmethod
     def static_config(self, subnet: Subnet | str | None = None) -> dict:
         """Config of the ordinary network that a sub-network becomes when it is extracted."""
+
+    @abstractmethod
+    def dense_config(self, subnet: Subnet | str | None, toolbox: str) -> dict:
+        """Config of that network in a detector or a segmentor, where it returns maps ``(N, C, H, W)``.
+
+        Args:
+            subnet: The sub-network; ``None`` for the intact one.
+            toolbox: ``'mmdet'`` or ``'mmseg'``, whose own class is taken where it has a fitting one.
+
+        Raises:
+            ValueError: If the sub-network is not in the space or gives too few maps.
+        """
 
     def image_features(self, images: Tensor, subnet: Subnet | str | None = None) -> Tensor:
         """Image features ``(N, D)`` of normalised images ``(N, 3, H, W)``."""

@@ -174,23 +174,43 @@ class ElasticResNet(ElasticBackbone):
         divides the output channels. Else :class:`StaticResNet`.
         """
         subnet = self.resolve(subnet)
-        common = dict(
-            stem_channels=self.stem_channels,
-            norm_cfg=dict(type='GN', num_groups=self.num_groups),
-            out_indices=tuple(range(len(subnet.depth))),
-        )
         if subnet.depth in PUBLISHED and self.out_channels % subnet.width == 0:
             return dict(
                 type='mmpretrain.ResNet',
                 depth=PUBLISHED[subnet.depth],
                 base_channels=subnet.width,
                 expansion=self.out_channels // subnet.width,
-                **common,
+                **self._common_config(subnet),
             )
+        return self._any_size_config(subnet)
+
+    def dense_config(self, subnet: Subnet | str | None, toolbox: str) -> dict:
+        """Config of ``mmdet.ResNet`` or its twin in mmseg where these can say the size, else :class:`StaticResNet`.
+
+        Theirs have the depth of a published ResNet and four times as many output as middle channels.
+        """
+        subnet = self.resolve(subnet)
+        if subnet.depth not in PUBLISHED or self.out_channels != 4 * subnet.width:
+            return self._any_size_config(subnet)
+        return dict(
+            type=f'{toolbox}.ResNet',
+            depth=PUBLISHED[subnet.depth],
+            base_channels=subnet.width,
+            **self._common_config(subnet),
+        )
+
+    def _any_size_config(self, subnet: Subnet) -> dict:
         return dict(
             type='poa_mm.StaticResNet',
             stage_blocks=list(subnet.depth),
             mid_channels=subnet.width,
             out_channels=self.out_channels,
-            **common,
+            **self._common_config(subnet),
+        )
+
+    def _common_config(self, subnet: Subnet) -> dict:
+        return dict(
+            stem_channels=self.stem_channels,
+            norm_cfg=dict(type='GN', num_groups=self.num_groups),
+            out_indices=tuple(range(len(subnet.depth))),
         )

@@ -321,3 +321,18 @@ class ElasticSwinTransformer(ElasticBackbone):
             drop_path_rate=0.0,
             out_indices=tuple(range(len(depths))),
         )
+
+    def dense_config(self, subnet: Subnet | str | None, toolbox: str) -> dict:
+        """Config of ``mmdet.SwinTransformer`` or its twin in mmseg: the normed map of every stage."""
+        static = self.static_config(subnet)
+        stages = len(static['arch']['depths'])
+        return dict(
+            type=f'{toolbox}.SwinTransformer',
+            pretrain_img_size=self.img_size,
+            patch_size=self.patch_size,
+            **static['arch'],
+            window_size=self.window_size,
+            strides=(self.patch_size,) + (2,) * (stages - 1),
+            drop_path_rate=0.0,
+            out_indices=static['out_indices'],
+        )

@@ -108,6 +108,7 @@ class ElasticVisionTransformer(ElasticBackbone):
 
     names = {'S': (384, 12), 'B': (768, 12), 'L': (1024, 24)}
     block_prefixes = ('layers.',)
+    image_only = ('ln1.weight', 'ln1.bias')
 
     def __init__(
         self,
@@ -251,3 +252,28 @@ class ElasticVisionTransformer(ElasticBackbone):
             patch_size=self.patch_size,
             layer_scale_init_value=self.layer_scale_init_value,
         )
+
+    def dense_config(self, subnet: Subnet | str | None, toolbox: str) -> dict:
+        """Config of a ``mmpretrain.VisionTransformer``, also in mmdet and mmseg: maps after four blocks, not normed.
+
+        The blocks are those of :func:`map_blocks`.
+        """
+        subnet = self.resolve(subnet)
+        return dict(
+            **self.static_config(subnet),
+            out_type='featmap',
+            out_indices=[block - 1 for block in map_blocks(subnet.depth)],
+            final_norm=False,
+        )
+
+
+def map_blocks(depth: int) -> list[int]:
+    """The blocks, counted from 1, whose maps make a pyramid: 4, 6, 8 and 12 of 12, at other depths alike.
+
+    Raises:
+        ValueError: With fewer than four blocks.
+    """
+    if depth < 4:
+        raise ValueError(f'a ViT with {depth} blocks gives no four maps: detection and segmentation need at least 4')
+    first, second = depth * 4 // 12, depth * 6 // 12
+    return [first, second, max(depth * 8 // 12, second + 1), depth]

@@ -1,0 +1,153 @@
+"""Every family in every toolbox: the file is exactly the network's, and its maps are the elastic network's."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS as ROOT
+from mmengine.registry import DefaultScope
+
+from poa_mm.engine.hooks.backbone_check import check_backbone
+from poa_mm.extraction import FORMATS, count_params, export_subnet
+from poa_mm.models.backbones.vit import map_blocks
+from poa_mm.registry import MODELS
+
+# isort: split
+import mmdet.models  # noqa: F401 (after poa_mm, which brings mmcv's operators)
+import mmseg.models  # noqa: F401
+
+FAMILIES = {
+    'vit': dict(
+        type='ElasticVisionTransformer',
+        img_size=32,
+        patch_size=8,
+        widths=(16, 32, 8),
+        depths=(4, 7),
+        head_dim=8,
+        layer_scale_init_value=0.1,
+    ),
+    'swin': dict(
+        type='ElasticSwinTransformer',
+        img_size=64,
+        widths=(16, 32, 8),
+        depths=(2, 4),
+        head_dim=8,
+        window_size=3,
+        stage_depths=(1, 2, None, 2),
+    ),
+    'small swin': dict(
+        type='ElasticSwinTransformer',
+        img_size=32,
+        patch_size=2,
+        widths=(16, 32, 8),
+        depths=(2, 4),
+        head_dim=8,
+        window_size=4,
+        stage_depths=(1, 2, None),
+        mask_stride=8,
+    ),
+    'resnet': dict(
+        type='ElasticResNet',
+        widths=(32, 64, 16),
+        depths=((3, 3), (4, 4), (5, 6), (3, 3)),
+        out_channels=256,
+        num_groups=16,
+    ),
+    'small resnet': dict(
+        type='ElasticResNet',
+        widths=(8, 16, 4),
+        depths=((1, 1), (1, 2), (2, 3)),
+        stem_channels=16,
+        out_channels=32,
+        num_groups=4,
+    ),
+}
+MM, DET, SEG, OURS = 'mmpretrain', 'mmdet', 'mmseg', 'poa_mm'
+# Family and size: the class in each toolbox.
+CASES = {
+    ('vit', '24x5'): dict.fromkeys((MM, DET, SEG), f'{MM}.VisionTransformer'),
+    ('vit', '16x4'): dict.fromkeys((MM, DET, SEG), f'{MM}.VisionTransformer'),
+    ('vit', 'intact'): dict.fromkeys((MM, DET, SEG), f'{MM}.VisionTransformer'),
+    ('swin', '24x3'): {box: f'{box}.SwinTransformer' for box in (MM, DET, SEG)},
+    ('swin', 'intact'): {box: f'{box}.SwinTransformer' for box in (MM, DET, SEG)},
+    ('small swin', '16x2'): {box: f'{box}.SwinTransformer' for box in (MM, DET, SEG)},
+    ('resnet', '64x3-4-6-3'): {box: f'{box}.ResNet' for box in (MM, DET, SEG)},
+    ('resnet', '32x3-4-6-3'): {MM: f'{MM}.ResNet', DET: f'{OURS}.StaticResNet', SEG: f'{OURS}.StaticResNet'},
+    ('resnet', '48x3-4-5-3'): dict.fromkeys((MM, DET, SEG), f'{OURS}.StaticResNet'),
+    ('small resnet', '12x1-2-2'): dict.fromkeys((MM, DET, SEG), f'{OURS}.StaticResNet'),
+}
+
+
+@pytest.fixture(scope='module')
+def families():
+    torch.manual_seed(0)
+    backbones = {family: MODELS.build(cfg).eval() for family, cfg in FAMILIES.items()}
+    for backbone in backbones.values():
+        for parameter in backbone.parameters():
+            parameter.data += 0.05 * torch.randn_like(parameter)
+    return backbones
+
+
+def elastic_maps(backbone, images, subnet):
+    """Maps from inside the elastic network."""
+    kind, subnet = type(backbone).__name__, backbone.space.parse(subnet)
+    if kind == 'ElasticResNet':
+        return list(backbone._maps(images, None, subnet))
+    if kind == 'ElasticSwinTransformer':
+        stages = backbone._run_stages([backbone._embed(images, None, subnet.width)], subnet)
+        normed = [(getattr(backbone, f'norm{i}')(x), size) for i, (x, (size,)) in enumerate(stages)]
+        return [x.view(*size, -1).permute(0, 3, 1, 2) for x, size in normed]
+    x = backbone._embed(images, None, subnet.width)
+    n, length, _ = x.shape
+    x, maps = x.flatten(0, 1), []
+    for position, index in enumerate(backbone.space.active_blocks(subnet)[0], start=1):
+        x = backbone.layers[index](x, [(n, length)])
+        if position in map_blocks(subnet.depth):
+            patches = x.view(n, length, -1)[:, 1:]
+            maps.append(patches.unflatten(1, [side // 8 for side in images.shape[-2:]]).permute(0, 3, 1, 2))
+    return maps
+
+
+@pytest.mark.parametrize('toolbox', FORMATS)
+@pytest.mark.parametrize('family, subnet', CASES)
+def test_the_same_network_in_every_toolbox(families, family, subnet, toolbox, tmp_path):
+    backbone = families[family]
+    path = export_subnet(backbone, subnet, tmp_path, {}, toolbox)
+    cfg = Config.fromfile(path.with_suffix('.py')).backbone
+    assert cfg.type == CASES[family, subnet][toolbox]
+    with DefaultScope.overwrite_default_scope(toolbox):
+        network = ROOT.build(cfg)
+    check_backbone(network, cfg.init_cfg)
+    network.init_weights()
+    network.eval()
+    saved = torch.load(path, weights_only=True)
+    loaded = network.state_dict()
+    prefix = 'backbone.' if cfg.type == 'mmdet.SwinTransformer' else ''
+    assert {prefix + name for name in loaded} == saved['state_dict'].keys()
+    assert all(torch.equal(value, saved['state_dict'][prefix + name]) for name, value in loaded.items())
+    params = sum(p.numel() for p in network.parameters())
+    assert saved['meta']['num_params'] == count_params(backbone, subnet, toolbox) == params
+    assert saved['meta']['format'] == toolbox and f'for {toolbox}\n' in path.with_suffix('.py').read_text()
+
+    images = torch.randn(2, 3, 40, 64)
+    with torch.no_grad():
+        maps, expected = network(images), elastic_maps(backbone, images, subnet)
+        if family == 'vit' and toolbox == 'mmpretrain':
+            expected = [backbone.image_features(images, subnet)]
+    assert len(maps) == len(expected)
+    for got, wanted in zip(maps, expected, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_blocks_of_the_maps():
+    assert map_blocks(12) == [4, 6, 8, 12] and map_blocks(24) == [8, 12, 16, 24]
+    assert map_blocks(15) == [5, 7, 10, 15] and map_blocks(4) == [1, 2, 3, 4]
+    for depth in range(4, 25):
+        assert len(set(map_blocks(depth))) == 4
+    with pytest.raises(ValueError, match='3 blocks'):
+        map_blocks(3)
+
+
+def test_nothing_is_written_for_a_wrong_format(families, tmp_path):
+    with pytest.raises(ValueError, match=r"one of \['mmpretrain', 'mmdet', 'mmseg'\], got 'mmpose'"):
+        export_subnet(families['vit'], '16x4', tmp_path / 'out', {}, 'mmpose')
+    assert not (tmp_path / 'out').exists()
