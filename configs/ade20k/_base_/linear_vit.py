@@ -1,0 +1,44 @@
+"""A linear classifier of every position of a frozen ViT/16 (POA, sec. 4).
+
+Four maps, without the final norm, side by side: one 1 x 1 convolution, no norm, no dropout.
+"""
+
+model = dict(
+    type='EncoderDecoder',
+    data_preprocessor=dict(
+        type='SegDataPreProcessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        pad_val=0,
+        seg_pad_val=255,
+        size=(512, 512),
+        # Images are tested at any size: padded to whole patches, and the padding is cut off again.
+        test_cfg=dict(size_divisor=16),
+    ),
+    backbone=dict(
+        type='poa_mm.FrozenBackbone',
+        backbone=dict(
+            type='mmpretrain.VisionTransformer',
+            img_size=512,
+            patch_size=16,
+            layer_scale_init_value=1e-5,
+            out_type='featmap',
+            final_norm=False,
+            init_cfg=dict(type='Pretrained'),
+        ),
+    ),
+    decode_head=dict(
+        type='FCNHead',
+        in_index=[0, 1, 2, 3],
+        input_transform='resize_concat',
+        num_convs=0,
+        concat_input=False,
+        dropout_ratio=0,
+        num_classes=150,
+        align_corners=False,
+        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
+    ),
+    train_cfg=dict(),
+    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
+)
