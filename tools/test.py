@@ -1,8 +1,8 @@
 """Test a checkpoint by config: classification, detection and segmentation alike."""
 
 import argparse
-import json
 import sys
+import time
 from pathlib import Path
 
 # After the installed packages, so that an installed poa_mm goes first.
@@ -14,6 +14,8 @@ try:
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
+    from poa_mm.evaluation.records import write_json
+    from poa_mm.evaluation.trained import make_record
     from poa_mm.launch import add_launch_arguments, load_config, prepare_processes
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is not installed: see docs/install.md (make env, or pip install poa_mm[openmmlab])')
@@ -23,7 +25,7 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--out', help='FILE.json for the metrics, FILE.pkl for the predictions')
+    parser.add_argument('--out', help='FILE.json for the result file, FILE.pkl for the predictions')
     parser.add_argument('--show-dir', help='draw the predictions into this folder')
     add_launch_arguments(parser)
     return parser, parser.parse_args()
@@ -73,11 +75,13 @@ def main() -> None:
         cfg = set_up(args)
     except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
         parser.error(str(error))
+    start = time.time()
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     metrics = runner.test()
     if args.out and args.out.endswith('.json') and is_main_process():
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.out).write_text(json.dumps(metrics, indent=2, default=float) + '\n')
+        record = make_record(runner, args.checkpoint, metrics, time.time() - start)
+        print(f'written to {write_json(args.out, record)}')
+        print(record['summary'])
 
 
 if __name__ == '__main__':

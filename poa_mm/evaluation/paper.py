@@ -60,6 +60,29 @@ def paper_cluster(result: Mapping[str, Any]) -> dict[str, float] | None:
     return _row('unsupervised', paper_name(result))
 
 
+def paper_finetune(result: Mapping[str, Any]) -> float | None:
+    """Accuracy of fine-tuning on ImageNet-1K (POA, table 7)."""
+    row = _row('imagenet', paper_name(result))
+    return None if row is None else row['finetune']
+
+
+def paper_semi(result: Mapping[str, Any], fraction: float | None) -> float | None:
+    """Accuracy with a share of ImageNet-1K's labels, 0.01 or 0.1 (POA, table 9)."""
+    row = _row('semi_supervised', paper_name(result))
+    return row.get(f'{100 * fraction:g}%') if row and fraction else None
+
+
+def paper_transfer(result: Mapping[str, Any], dataset: str) -> float | None:
+    """Accuracy on another data set, by the name that it has in the paper (POA, table 12)."""
+    row = _row('transfer', paper_name(result))
+    return None if row is None else row['acc'][paper_tables()['transfer']['columns'].index(dataset)]
+
+
+def paper_downstream(result: Mapping[str, Any]) -> dict[str, float | None] | None:
+    """``ap_box``, ``ap_mask`` on COCO, ``miou_linear``, ``miou_upernet`` on ADE20K (POA, table 2)."""
+    return _row('downstream', paper_name(result))
+
+
 def _row(table: str, name: str | None) -> dict[str, Any] | None:
     rows = [row for row in paper_tables()[table]['rows'] if row['arch'] == name and row.get('method', 'POA') == 'POA']
     return rows[0] if rows else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,8 +19,12 @@ from poa_mm.files import write_atomically
 NETWORK_COLUMNS = ['weights', 'network', 'width', 'depth', 'params, M']
 
 
-def versions() -> dict[str, str]:
-    """Versions of what took part in a measurement."""
+def versions(*toolboxes: str) -> dict[str, str]:
+    """Versions of what took part in a measurement.
+
+    Args:
+        *toolboxes: Modules that are named too, if they were imported.
+    """
     found = dict(
         poa_mm=poa_mm.__version__,
         python=platform.python_version(),
@@ -31,6 +36,7 @@ def versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = 'unknown'
+    found.update({name: sys.modules[name].__version__ for name in toolboxes if name in sys.modules})
     return found
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from .paper import FAMILIES, NAMES, paper_cluster, paper_knn, paper_linear, paper_tables
 from .records import NETWORK_COLUMNS, depth_text, markdown_table, network_cells
+from .trained_report import TRAINED, trained_section
 
 Content = Mapping[str, Any]
 
@@ -20,10 +21,11 @@ SCORES = ('acc', 'ari', 'nmi', 'fmi')
 
 
 def report(contents: Sequence[Content]) -> str:
-    """A page with a section for every protocol, and in it one table for every result file.
+    """A page with a section for every protocol, and in it one table for every result file that compares networks.
 
-    Every table says which data ours were measured on; the paper's figures, of networks of the very same size, are
-    of ImageNet-1K.
+    What ``tools/test.py`` found of one trained model is a row of its protocol's table. Every table or row says
+    which data ours were measured on; the paper's figures, of networks of the very same size, are of the data that
+    the section names.
 
     Args:
         contents: Of result files.
@@ -31,14 +33,19 @@ def report(contents: Sequence[Content]) -> str:
     Raises:
         ValueError: If a file is of a protocol that is not known here.
     """
-    unknown = sorted({c['protocol']['name'] for c in contents} - TITLES.keys())
+    known = [*TITLES, *TRAINED]
+    unknown = sorted({c['protocol']['name'] for c in contents} - set(known))
     if unknown:
-        raise ValueError(f'results of {", ".join(unknown)} cannot be reported: known are {", ".join(TITLES)}')
+        raise ValueError(f'results of {", ".join(unknown)} cannot be reported: known are {", ".join(known)}')
     sections = []
     for name, title in TITLES.items():
         chosen = [content for content in contents if content['protocol']['name'] == name]
         if chosen:
             sections.append('\n\n'.join([f'## {title}', *map(_section, chosen), *_paper_tables(name, chosen)]))
+    for name in TRAINED:
+        chosen = [content for content in contents if content['protocol']['name'] == name]
+        if chosen:
+            sections.append(trained_section(name, chosen))
     return '\n\n'.join(['# Results', *sections]) + '\n'
 
 

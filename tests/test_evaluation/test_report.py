@@ -3,10 +3,13 @@
 import json
 
 import pytest
+from mmengine.config import Config
 
 from poa_mm.evaluation import read_results
 from poa_mm.evaluation.paper import paper_cluster, paper_knn, paper_linear
+from poa_mm.evaluation.records import NETWORK_COLUMNS
 from poa_mm.evaluation.report import report
+from poa_mm.evaluation.trained import _size, protocol_of
 
 
 def entry(family, width, depth, **kwargs):
@@ -87,6 +90,93 @@ def test_page(tmp_path):
     assert page.count('**Measured on CustomDataset flowers/val** (40 images, learned from 90') == 3
     assert page.count('**Measured on CustomDataset flowers/val** (40 images; 1 unreadable)') == 1  # clustering
     assert page.count('In the paper, on ImageNet-1K') == 3 and '1 unreadable' in page
+
+
+def trained(name, result, source='CustomDataset flowers/val', **protocol):
+    found = content(name, [result], **protocol)
+    found['data']['val']['source'] = source
+    return {**found, 'pretrained': dict(file='S.pth', iteration=9), 'config': 'x.py', 'seed_of_evaluation': 3}
+
+
+def test_trained_models_are_one_table_a_protocol(tmp_path):
+    vit, swin = (('VisionTransformer', 384, 12), ('SwinTransformer', 96, 6))
+    top1 = {'accuracy/top1': 71.234, 'accuracy/top5': 90.0}
+    scratch = dict(entry(*vit, metrics={'accuracy/top1': 60.0}), kind='from scratch')
+    runs = [
+        trained('finetune', entry(*vit, metrics=top1), max_epochs=10),
+        trained('finetune', scratch, 'ImageNet data/imagenet', max_epochs=10),
+        trained('finetune', entry(*swin, metrics=top1)),
+        trained('semi', entry(*vit, metrics=top1), fraction=0.1),
+        trained('semi', entry(*vit, metrics=top1), list_file='1percent.txt'),
+        trained('transfer', entry(*vit, metrics=top1), dataset='Cars'),
+        trained('detection', entry(*vit, metrics={'coco/bbox_mAP': 0.25, 'coco/segm_mAP': 0.125}), model='MaskRCNN'),
+        trained('segmentation', entry(*vit, metrics={'mIoU': 33.3}), model='UPerHead'),
+        trained('segmentation', entry('VisionTransformer', 768, 12, metrics={'mIoU': 22.2}), model='linear'),
+        trained('test', entry('ResNet', 64, [3, 4, 6, 3], metrics={'samples': 8})),
+    ]
+    for i, run in enumerate(runs):
+        (tmp_path / f'{i}.json').write_text(json.dumps(run))
+    page = report(read_results([tmp_path]))
+    sections = {text.partition('\n')[0]: text for text in page.split('## ')[1:]}
+    tables = {}
+    for title, text in sections.items():
+        lines = [line for line in text.splitlines() if line.startswith('|')]
+        tables[title] = [[cell.strip() for cell in line.strip('|').split('|')] for line in (lines[0], *lines[2:])]
+        assert sum(line.startswith('| ---') for line in lines) == 1  # one table
+    here = 'CustomDataset flowers/val (40 images)'
+    assert tables['Fine-tuning'] == [
+        ['weights', 'network', 'width', 'depth', 'params, M', 'measured on', 'settings', 'top-1, %', 'paper top-1, %'],
+        ['pretrained', 'x', '384', '12', '21.00', here, 'amp False, max_epochs 10', '71.23', '82.1'],
+        ['from scratch', 'x', '384', '12', '21.00', 'ImageNet data/imagenet (40 images)', 'amp False, max_epochs 10',
+         '60.00', ''],
+        ['pretrained', 'x', '96', '6', '21.00', here, 'amp False', '71.23', '81.0'],
+    ]  # fmt: skip
+    assert 'The paper: ImageNet-1K. A figure of ours is comparable' in sections['Fine-tuning']
+    assert [row[-2:] for row in tables['Few labels'][1:]] == [['71.23', '75.9'], ['71.23', '']]
+    assert tables['Transfer'][1][-2:] == ['71.23', '94.2']
+    assert tables['Detection and instance segmentation'][1][-4:] == ['25.00', '12.50', '50.6', '43.8']
+    assert [row[-2:] for row in tables['Semantic segmentation'][1:]] == [['33.30', '46.7'], ['22.20', '40.3']]
+    assert tables['Other tests'] == [
+        [*NETWORK_COLUMNS, 'measured on', 'settings', 'samples'],
+        ['pretrained', 'x', '64', '3-4-6-3', '21.00', here, 'amp False', '8.00'],
+    ]
+
+
+@pytest.mark.parametrize(
+    'backbone, expected',
+    [
+        (dict(type='VisionTransformer', arch=dict(embed_dims=96, num_layers=4)), ('VisionTransformer', 96, 4)),
+        (
+            dict(type='mmpretrain.SwinTransformer', arch=dict(embed_dims=24, depths=[1, 1, 2])),
+            ('SwinTransformer', 24, 2),
+        ),
+        (dict(type='mmdet.SwinTransformer', embed_dims=96, depths=(2, 2, 6, 2)), ('SwinTransformer', 96, 6)),
+        (dict(type='ResNet', depth=50), ('ResNet', 64, [3, 4, 6, 3])),
+        (dict(type='poa_mm.StaticResNet', stage_blocks=(1, 1, 2), mid_channels=16), ('ResNet', 16, [1, 1, 2])),
+        (dict(type='VisionTransformer', arch='base'), None),
+    ],
+)
+def test_size_of_a_standard_backbone(backbone, expected):
+    assert _size(backbone) == (dict(zip(('family', 'width', 'depth'), expected)) if expected else {})
+
+
+@pytest.mark.parametrize(
+    'config, metrics, expected',
+    [
+        (dict(), {'coco/bbox_mAP': 0.1}, dict(name='detection', model='MaskRCNN')),
+        (dict(), {'mIoU': 1}, dict(name='segmentation', model='UPerHead')),
+        (dict(type='mmpretrain.CIFAR10'), {'accuracy/top1': 1}, dict(name='transfer', dataset='CIFAR-10')),
+        (dict(type='poa_mm.INaturalist', ann_file='train2019.json'), {'accuracy/top1': 1},
+         dict(name='transfer', dataset='iNaturalist19')),
+        (dict(type='poa_mm.LabelFraction', fraction=0.1), {'accuracy/top1': 1}, dict(name='semi', fraction=0.1)),
+        (dict(type='poa_mm.LabelFraction', fraction=1.0), {'accuracy/top1': 1}, dict(name='finetune')),
+        (dict(), {'samples': 1}, dict(name='test', model='MaskRCNN')),
+    ],
+)  # fmt: skip
+def test_protocol_of_a_run(config, metrics, expected):
+    model = dict(type='MaskRCNN', decode_head=dict(type='mmseg.UPerHead'))
+    cfg = Config(dict(model=model, train_dataloader=dict(dataset=config), train_cfg=dict(max_epochs=3)))
+    assert protocol_of(cfg, metrics, frozen=False) == {**expected, 'max_epochs': 3}
 
 
 def test_older_files_say_no_family():

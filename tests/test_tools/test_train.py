@@ -110,7 +110,10 @@ def test_train_resume_and_test(toy):
     test = [sys.executable, TOOLS / 'test.py', 'toy_config.py', checkpoint]
     status, text = run(toy, *test, '--out', 'out/metrics.json')
     assert status == 0, text
-    assert json.loads((toy / 'out/metrics.json').read_text()) == {'samples': 8}
+    record = json.loads((toy / 'out/metrics.json').read_text())
+    assert record['metrics'] == record['results'][0]['metrics'] == {'samples': 8}
+    assert (record['protocol']['name'], record['iteration'], record['config']) == ('test', 4, 'toy_config.py')
+    assert record['data']['val'] == dict(source='ToyDataset', images=8)
 
 
 def test_two_cpu_processes(toy):
