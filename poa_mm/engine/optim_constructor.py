@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Callable
 
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
@@ -10,8 +11,10 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIMIZERS
 from torch import nn
 
+from poa_mm.models.backbones import find_layer_depths
 from poa_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
+PREFIX = 'backbone.'
 LR_RULES = {None: lambda ratio: 1.0, 'linear': lambda ratio: ratio, 'sqrt': math.sqrt}
 
 
@@ -43,7 +46,8 @@ class LayerDecayOptimWrapperConstructor:
         paramwise_cfg: Optional, with
 
             - ``layer_decay_rate`` (float): a backbone parameter's lr is multiplied by
-              ``rate ** (num_layers - 1 - layer_id)``, both from ``backbone.get_layer_depth(name, prefix)``.
+              ``rate ** (num_layers - 1 - layer_id)``. A ViT, Swin or ResNet has the ids of :class:`LayerDepths`,
+              whichever toolbox it is from; other backbones say them by ``get_layer_depth(name, prefix)``.
               Defaults to 1, no decay. Other parameters have none.
             - ``patch_embed_lr_mult`` (float): further factor for names with 'patch_embed'. Defaults to 1.
             - ``no_decay`` (list[str]): parameters whose name contains one of these have no weight decay (say
@@ -114,12 +118,13 @@ class LayerDecayOptimWrapperConstructor:
     def _param_groups(self, model: nn.Module) -> list[dict]:
         base_lr = self.optimizer_cfg['lr']
         base_decay = self.optimizer_cfg.get('weight_decay', 0.0)
+        depth_of = self._layer_depths(model)
         groups: dict[tuple, dict] = {}
         for name, param in model.named_parameters():
             if not param.requires_grad:
                 continue
-            part = 'backbone' if name.startswith('backbone.') else 'heads'
-            lr_mult = self._lr_mult(model, name) if part == 'backbone' else 1.0
+            part = 'backbone' if name.startswith(PREFIX) else 'heads'
+            lr_mult = self._lr_mult(name, depth_of) if part == 'backbone' else 1.0
             decays = not (_is_flat(name, param) or any(key in name for key in self.no_decay))
             is_last_layer = part == 'heads' and '.last_layer.' in name
 
@@ -145,16 +150,26 @@ class LayerDecayOptimWrapperConstructor:
             raise ValueError(f'{type(model).__name__} has no parameter with requires_grad.')
         return list(groups.values())
 
-    def _lr_mult(self, model: nn.Module, name: str) -> float:
-        mult = self.patch_embed_lr_mult if 'patch_embed' in name else 1.0
-        if self.layer_decay_rate == 1:
-            return mult
-        if not hasattr(model.backbone, 'get_layer_depth'):
+    def _layer_depths(self, model: nn.Module) -> Callable[[str, str], tuple[int, int]] | None:
+        """What gives a backbone parameter's layer id and the number of layers; ``None`` if nothing needs it."""
+        backbone = getattr(model, 'backbone', None)
+        if self.layer_decay_rate == 1 or backbone is None:
+            return None
+        if not any(param.requires_grad for param in backbone.parameters()):
+            return None
+        found = find_layer_depths(name for name, _ in backbone.named_parameters())
+        if found is None and not hasattr(backbone, 'get_layer_depth'):
             raise ValueError(
-                f'layer_decay_rate {self.layer_decay_rate} needs a backbone with get_layer_depth, which '
-                f'{type(model.backbone).__name__} has not; use 1 or a backbone of poa_mm or mmpretrain.'
+                f'layer_decay_rate {self.layer_decay_rate} needs a ViT, Swin or ResNet or a backbone with '
+                f'get_layer_depth, which {type(backbone).__name__} has not; use 1 or another backbone.'
             )
-        layer_id, num_layers = model.backbone.get_layer_depth(name, prefix='backbone.')
+        return found or backbone.get_layer_depth
+
+    def _lr_mult(self, name: str, depth_of: Callable[[str, str], tuple[int, int]] | None) -> float:
+        mult = self.patch_embed_lr_mult if 'patch_embed' in name else 1.0
+        if depth_of is None:
+            return mult
+        layer_id, num_layers = depth_of(name, PREFIX)
         return mult * self.layer_decay_rate ** (num_layers - 1 - layer_id)
 
 

@@ -5,7 +5,10 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from poa_mm.elastic import Subnet
 from poa_mm.engine import LayerDecayOptimWrapperConstructor, PoaOptimWrapper
+from poa_mm.extraction import FORMATS
+from poa_mm.registry import MODELS
 
 R = 0.9
 
@@ -163,6 +166,94 @@ def test_standard_backbone_of_mmpretrain():
     got = {id(p): (g['lr'], g['weight_decay']) for g in ours.optimizer.param_groups for p in g['params']}
     assert got == expected
     assert len(ours.optimizer.param_groups) < 14 < len(theirs.optimizer.param_groups)
+
+
+CONFIGS = {
+    'vit': dict(
+        type='ElasticVisionTransformer', img_size=32, patch_size=8, widths=(16, 32, 8), depths=(4, 6), head_dim=8
+    ),
+    'swin': dict(
+        type='ElasticSwinTransformer', widths=(16, 32, 8), depths=(2, 4), head_dim=8, stage_depths=(1, 2, None, 2)
+    ),
+    'resnet': dict(type='ElasticResNet', widths=(32, 64, 16), depths=((3, 3), (4, 4), (5, 6), (3, 3)), num_groups=16),
+}
+# The ids of the paper's program, counted by hand for the intact sizes above.
+IDS = {
+    'vit': (7, {'cls_token': 0, 'patch_embed.projection.bias': 0, 'layers.0.ln1.weight': 1, 'layers.5.ln2.bias': 6}),
+    'swin': (
+        10,
+        {
+            'patch_embed.norm.weight': 0,
+            'stages.0.blocks.0.norm1.weight': 1,
+            'stages.0.downsample.norm.weight': 2,
+            'stages.1.blocks.1.ffn.layers.1.bias': 3,
+            'stages.1.downsample.reduction.weight': 4,
+            'stages.2.blocks.3.attn.w_msa.relative_position_bias_table': 7,
+            'stages.3.blocks.0.norm2.bias': 8,
+            'stages.3.blocks.1.norm2.bias': 9,
+            'norm0.weight': 10,
+            'norm3.bias': 10,
+        },
+    ),
+    'resnet': (
+        16,
+        {
+            'conv1.weight': 0,
+            'gn1.weight': 0,
+            'layer1.0.downsample.0.weight': 1,
+            'layer2.0.conv1.weight': 4,
+            'layer4.2.gn3.weight': 16,
+        },
+    ),
+}
+
+
+TOOLBOXES = {'mmpretrain', 'mmdet', 'mmseg'}
+
+
+def _twins(elastic):
+    """What sub-networks of full depth become in every toolbox."""
+    for width in {elastic.space.widths[0], elastic.space.intact.width}:
+        subnet = Subnet(width, elastic.space.intact.depth)
+        for toolbox in ('mmpretrain', 'mmdet', 'mmseg'):
+            yield MODELS.build(FORMATS[toolbox].network(elastic, subnet))
+
+
+def _factors(backbone, rate=0.5):
+    """Learning rate of every backbone parameter over the base one."""
+    model = nn.Module()
+    model.backbone, model.head = backbone, nn.Linear(2, 2)
+    wrapper = dict(type='mmengine.OptimWrapper', optimizer=dict(type='AdamW', lr=1.0, weight_decay=0.05))
+    built = LayerDecayOptimWrapperConstructor(wrapper, dict(layer_decay_rate=rate))(model)
+    table = {name: row[0] for name, row in _table(model, built).items()}
+    assert table['head.weight'] == 1
+    return {name.removeprefix('backbone.'): lr for name, lr in table.items() if name.startswith('backbone.')}
+
+
+@pytest.mark.parametrize('family', CONFIGS)
+def test_one_network_has_the_same_factors_in_every_toolbox(family):
+    """No toolbox's own ids: mmdet's and mmseg's backbones have none, mmpretrain's ResNet has others."""
+    import mmdet.models  # noqa: F401 (after poa_mm, which brings mmcv's operators)
+    import mmseg.models  # noqa: F401
+
+    elastic = MODELS.build(CONFIGS[family])
+    (top, ids), expected = IDS[family], _factors(elastic)
+    assert all(expected[name] == 0.5 ** (top - layer) for name, layer in ids.items())
+    modules = set()
+    for backbone in _twins(elastic):
+        factors = _factors(backbone)
+        assert factors == {name: expected[name] for name in factors} and len(factors) >= len(expected) - 3
+        modules.add(type(backbone).__module__.partition('.')[0])
+    assert modules == {'vit': {'mmpretrain'}, 'swin': TOOLBOXES, 'resnet': TOOLBOXES | {'poa_mm'}}[family]
+
+
+def test_frozen_backbone_has_no_factors():
+    from mmpretrain.models import VisionTransformer
+
+    arch = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
+    frozen = VisionTransformer(arch, img_size=32, patch_size=16).requires_grad_(False)
+    assert _factors(frozen) == {}
+    assert _factors(nn.Linear(2, 2).requires_grad_(False)) == {}
 
 
 def test_wrong_values(tiny_model):

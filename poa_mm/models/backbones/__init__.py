@@ -1,5 +1,6 @@
 from .base import ElasticBackbone
 from .frozen import FrozenBackbone
+from .layer_depth import LayerDepths, find_layer_depths
 from .resnet import ElasticResNet
 from .static_resnet import StaticResNet
 from .swin import ElasticSwinTransformer
@@ -11,5 +12,7 @@ __all__ = [
     'ElasticSwinTransformer',
     'ElasticVisionTransformer',
     'FrozenBackbone',
+    'LayerDepths',
     'StaticResNet',
+    'find_layer_depths',
 ]

@@ -11,6 +11,8 @@ from torch.utils.checkpoint import checkpoint
 
 from poa_mm.elastic import Subnet, SubnetSpace, collect_cuts, slice_state_dict
 
+from .layer_depth import find_layer_depths
+
 
 class ElasticBackbone(BaseModule):
     """A network that holds many: the contract of every family.
@@ -51,12 +53,15 @@ class ElasticBackbone(BaseModule):
     def feature_dims(self, subnet: Subnet | str | None = None) -> int:
         """Size ``D`` of the image feature."""
 
-    @abstractmethod
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """The id of a parameter's layer and the number of layers, for layer-wise learning rates.
 
-        Ids run from 0 (input) to ``num_layers - 1`` (what follows the blocks), as in mmpretrain.
+        Ids run from 0 (input) to ``num_layers - 1`` (what follows the blocks), as in mmpretrain; see
+        :class:`LayerDepths`.
         """
+        depths = find_layer_depths(name for name, _ in self.named_parameters())
+        assert depths is not None, type(self)
+        return depths(param_name, prefix)
 
     @abstractmethod
     def static_config(self, subnet: Subnet | str | None = None) -> dict:

@@ -14,7 +14,7 @@ from poa_mm.registry import MODELS
 
 from .base import ElasticBackbone
 from .mask_cells import MaskCells
-from .static_resnet import PUBLISHED, resnet_layer_depth
+from .static_resnet import PUBLISHED
 
 STEM_STRIDE = 4
 
@@ -162,10 +162,6 @@ class ElasticResNet(ElasticBackbone):
     def feature_dims(self, subnet: Subnet | str | None = None) -> int:
         """Size of the image feature, the same for all sub-networks."""
         return self.out_channels * 2 ** (len(self.space.stages) - 1)
-
-    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Stem and mask token 0, block ``k`` of all stages ``k + 1``; what follows shares the last block's id."""
-        return resnet_layer_depth(param_name, prefix, self.space.intact.depth)
 
     def static_config(self, subnet: Subnet | str | None = None) -> dict:
         """Config of the ResNet that a sub-network becomes.

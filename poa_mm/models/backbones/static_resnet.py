@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -10,6 +9,8 @@ from mmpretrain.models.backbones.resnet import Bottleneck, ResLayer, ResNet
 from torch import nn
 
 from poa_mm.registry import MODELS
+
+from .layer_depth import find_layer_depths
 
 PUBLISHED = {blocks: depth for depth, (block, blocks) in ResNet.arch_settings.items() if block is Bottleneck}
 
@@ -69,19 +70,7 @@ class StaticResNet(ResNet):
         return ResLayer(out_channels=out_channels, mid_channels=mid_channels, **kwargs)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """See :func:`resnet_layer_depth`; the parent knows the published depths only."""
-        return resnet_layer_depth(param_name, prefix, self.stage_blocks)
-
-
-def resnet_layer_depth(param_name: str, prefix: str, stage_blocks: Sequence[int]) -> tuple[int, int]:
-    """The id of a parameter's layer and the number of layers, for layer-wise learning rates.
-
-    The stem is 0, block ``k`` of all stages ``k + 1``; what follows the backbone shares the last block's id.
-    """
-    num_layers = sum(stage_blocks) + 1
-    if not param_name.startswith(prefix):
-        return num_layers - 1, num_layers
-    match = re.match(r'layer(\d+)\.(\d+)\.', param_name.removeprefix(prefix))
-    if match is None:
-        return 0, num_layers
-    return sum(stage_blocks[: int(match[1]) - 1]) + int(match[2]) + 1, num_layers
+        """See :class:`LayerDepths`; the parent knows the published depths only."""
+        depths = find_layer_depths(name for name, _ in self.named_parameters())
+        assert depths is not None
+        return depths(param_name, prefix)

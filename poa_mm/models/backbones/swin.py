@@ -287,22 +287,6 @@ class ElasticSwinTransformer(ElasticBackbone):
         """Size of the image feature: the width of the last stage."""
         return self.resolve(subnet).width * 2 ** (len(self.stages) - 1)
 
-    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Mask token and patch embedding 0, block ``k`` of all stages ``k + 1``, output norms the last.
-
-        A downsampling layer goes with the next stage's first block.
-        """
-        num_layers = sum(self.depths) + 2
-        name = param_name.removeprefix(prefix)
-        if not param_name.startswith(prefix) or name.startswith('norm'):
-            return num_layers - 1, num_layers
-        if not name.startswith('stages.'):
-            return 0, num_layers
-        _, stage, kind, index, *_ = name.split('.')
-        before = sum(self.depths[: int(stage)])
-        block = before + int(index) if kind == 'blocks' else before + self.depths[int(stage)]
-        return block + 1, num_layers
-
     def static_config(self, subnet: Subnet | str | None = None) -> dict:
         """Config of the ``mmpretrain.SwinTransformer`` that a sub-network becomes."""
         subnet = self.resolve(subnet)

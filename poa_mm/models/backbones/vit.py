@@ -227,16 +227,6 @@ class ElasticVisionTransformer(ElasticBackbone):
         """Size of the image feature: the width."""
         return self.resolve(subnet).width
 
-    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Tokens, positions and patch embedding 0, block ``k`` is ``k + 1``, the final norm the last."""
-        num_layers = len(self.layers) + 2
-        name = param_name.removeprefix(prefix)
-        if not param_name.startswith(prefix) or name.startswith('ln1'):
-            return num_layers - 1, num_layers
-        if name.startswith('layers.'):
-            return int(name.split('.')[1]) + 1, num_layers
-        return 0, num_layers
-
     def static_config(self, subnet: Subnet | str | None = None) -> dict:
         """Config of the ``mmpretrain.VisionTransformer`` that a sub-network becomes."""
         subnet = self.resolve(subnet)
