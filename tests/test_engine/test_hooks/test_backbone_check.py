@@ -1,5 +1,9 @@
 """Files that do not fit stop a run before it begins; what fits is what the toolboxes then load."""
 
+import runpy
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import ConfigDict
@@ -31,6 +35,31 @@ def file(tmp_path):
 
 def check(backbone, path, **init_cfg):
     check_backbone(backbone, dict(type='Pretrained', checkpoint=str(path), **init_cfg))
+
+
+CONFIG = """
+default_scope = 'mmpretrain'
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(
+        type='VisionTransformer',
+        arch=dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48),
+        img_size=32,
+        patch_size=8,
+        init_cfg=dict(type='Pretrained', checkpoint={checkpoint!r}),
+    ),
+    head=dict(type='VisionTransformerClsHead', num_classes=2, in_channels=24),
+)
+train_dataloader = dict(
+    batch_size=2,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='poa_mm.DemoDataset', num_samples=4, split='train'),
+)
+train_cfg = dict(by_epoch=True, max_epochs=1)
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))
+custom_hooks = [dict(type='poa_mm.BackboneCheckHook')]
+work_dir = {work_dir!r}
+"""
 
 
 class Model(BaseModel):
@@ -68,6 +97,16 @@ def test_stops_a_run_before_weights_are_loaded(make_runner, file, tmp_path, monk
     for fits in (vit(init_cfg=dict(type='Pretrained', checkpoint=str(file))), vit()):
         with pytest.raises(pytest.fail.Exception, match='before the check'):
             run(fits)
+
+
+def test_command_says_it_in_one_line(file, tmp_path, monkeypatch):
+    (tmp_path / 'finetune.py').write_text(CONFIG.format(checkpoint=str(file), work_dir=str(tmp_path / 'work')))
+    monkeypatch.setattr(sys, 'argv', ['train.py', str(tmp_path / 'finetune.py')])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(Path(__file__).resolve().parents[3] / 'tools' / 'train.py'), run_name='__main__')
+    message = str(stopped.value.code)
+    assert '\n' not in message and message.startswith(f'{tmp_path / "finetune.py"}: {file} (sub-network 16x2, ')
+    assert 'does not fit the backbone VisionTransformer: other shapes: cls_token is (1, 1, 16)' in message
 
 
 def test_what_does_not_fit(file, tmp_path):
