@@ -130,6 +130,7 @@ def _by_neighbours(comparison: Comparison, corrupted: partial) -> tuple[dict, li
     check_ks([k], len(comparison.train), temperature)
     networks = {candidate.key: candidate.network for candidate in comparison.candidates}
     judge, gallery = corrupted(networks), comparison.reader()
+    gallery.unreadable = judge.unreadable  # one list, and one count of it
     queries, labels, _ = judge.collect(comparison.val, 'val')
     searches = {name: NeighbourSearch(queries.pop(name), k, name[0]) for name in judge.networks}
     of_network = {key: [searches[name] for name in searches if name[0] == key] for key in networks}
@@ -138,7 +139,7 @@ def _by_neighbours(comparison: Comparison, corrupted: partial) -> tuple[dict, li
         name: neighbour_accuracy(search.result(), train_labels, labels, [k], temperature)[k]
         for name, search in searches.items()
     }
-    return accuracy, sorted({*judge.all_unreadable(), *gallery.all_unreadable()})
+    return accuracy, judge.all_unreadable()
 
 
 def _by_classifiers(comparison: Comparison, corrupted: partial, path: str | Path) -> tuple[dict, list[str]]:

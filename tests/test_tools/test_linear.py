@@ -1,9 +1,7 @@
-"""The command line ``tools/linear.py``: in one process and in two, at once and in two halves."""
+"""The command line ``tools/linear.py``: at once and in two halves."""
 
 import json
-import os
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
@@ -94,25 +92,6 @@ def test_result_and_resume(place, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         run(monkeypatch, *common, '--save', 'half.pth', '--resume', '--iters', 20, '--out', 'x.json')
     assert 'half.pth was saved with iters 12, not 20' in capsys.readouterr().err.splitlines()[-1]
-
-
-def test_two_processes_equal_one(place, monkeypatch):
-    arguments = ['tiny.py', 'iter_5.pth', '--subnets', 'named', '24x3', '--workers', '0']
-    env = {**os.environ, 'CUDA_VISIBLE_DEVICES': '-1', 'OMP_NUM_THREADS': '1'}
-    launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2']
-    mine = ['--train-batch-size', '4', '--launcher', 'pytorch', '--save', 'two.pth', '--out', 'two.json']
-    command = [*launch, str(TOOLS / 'linear.py'), *arguments, *mine]
-    done = subprocess.Popen(command, cwd=place, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    one = run(monkeypatch, *arguments, '--save', 'one.pth', '--out', 'one.json')
-    text = done.communicate(timeout=240)[0]
-    assert done.returncode == 0, text
-    two = json.loads(Path('two.json').read_text())
-    assert two['processes'] == 2 and two['protocol']['total_batch'] == one['protocol']['total_batch'] == 8
-    assert two['results'] == one['results'] and two['data'] == one['data']
-    grids = [torch.load(name)['grids'] for name in ('one.pth', 'two.pth')]
-    for name, grid in grids[0].items():
-        for kind, weight in grid['weights'].items():
-            torch.testing.assert_close(weight, grids[1][name]['weights'][kind], rtol=1e-4, atol=1e-6)
 
 
 def test_cached_features_and_extracted_file(place, monkeypatch):
