@@ -11,7 +11,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 import torch
 from mmengine.config import Config
 
-from poa_mm.benchmark import TrainingStep, benchmark, compare, describe, slowest
+from poa_mm.benchmark import TrainingStep, benchmark, compare, compare_revision, describe, slowest
 from poa_mm.elastic import SubnetSampler
 from poa_mm.launch import CfgOptions, load_config
 from poa_mm.registry import MODELS
@@ -30,6 +30,7 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     for name, of in [('--cfg-options', 'the config'), ('--compare-options', 'the config compared with')]:
         parser.add_argument(name, nargs='+', action=CfgOptions, default={}, metavar='KEY=VALUE', help=f'change {of}')
     parser.add_argument('--compare', metavar='CONFIG', help='take turns with this config and print the ratio of times')
+    parser.add_argument('--against', metavar='REVISION', help='take turns with the step of another revision of git')
     parser.add_argument('--straggling', type=int, metavar='PROCESSES', help='only say how long processes wait')
     parser.add_argument('--out', type=Path, help='JSON file for the result')
     return parser, parser.parse_args()
@@ -58,6 +59,21 @@ def main() -> None:
         if args.straggling:
             result = straggling(load_config(args.config, args.cfg_options, None, 'none'), args.straggling)
             text = '\n'.join(f'{name:45s}{value:.3f} of the intact network' for name, value in result.items())
+        elif args.against:
+            names = ('subnet', 'batch_size', 'real_data')
+            result = compare_revision(
+                args.against,
+                args.config,
+                args.steps,
+                args.warmup,
+                options=args.cfg_options,
+                amp=args.amp,
+                device=args.device,
+                arguments={name: getattr(args, name) for name in names},
+            )
+            text = f'working tree / {args.against}: ' + '{median:.3f} ({min:.3f} to {max:.3f})'.format(
+                **result['ratio']
+            )
         elif args.compare or args.compare_options:
             options = {**({} if args.compare else args.cfg_options), **args.compare_options}
             steps = [build(args, args.config, args.cfg_options), build(args, args.compare or args.config, options)]

@@ -1,7 +1,9 @@
 """Where the time of a training step goes, on a CPU or a GPU."""
 
+from .largest import largest_batch
 from .operations import OperationCounter, product_rate, square_product_rate
 from .report import benchmark, compare, describe
+from .revisions import compare_revision
 from .step import TrainingStep
 from .stopwatch import Stopwatch, spread
 from .straggling import slowest
@@ -12,7 +14,9 @@ __all__ = [
     'TrainingStep',
     'benchmark',
     'compare',
+    'compare_revision',
     'describe',
+    'largest_batch',
     'product_rate',
     'slowest',
     'spread',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -30,12 +31,12 @@ def benchmark(step: TrainingStep, steps: int = 10, warmup: int = 2) -> dict:
         step()
     if cuda:
         torch.cuda.reset_peak_memory_stats()
-    seconds = spread(time_in_turn([step], steps)[0])
+    seconds = spread(time_in_turn([step], steps, step.device)[0])
     peak = torch.cuda.max_memory_allocated() if cuda else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     first = step.model.step
     with step.watched():
-        total = sum(time_in_turn([step], steps)[0])
+        total = sum(time_in_turn([step], steps, step.device)[0])
     split = step.watch.totals()
     split['other'] = total - sum(split.values())
 
@@ -73,8 +74,8 @@ def benchmark(step: TrainingStep, steps: int = 10, warmup: int = 2) -> dict:
 
 def compare(first: TrainingStep, second: TrainingStep, steps: int = 10, warmup: int = 2) -> dict:
     """Times of two steps taken in turn, and of every pair the ratio ``second / first``."""
-    time_in_turn([first, second], warmup)
-    times = time_in_turn([first, second], steps)
+    time_in_turn([first, second], warmup, first.device)
+    times = time_in_turn([first, second], steps, first.device)
     return dict(
         steps=steps,
         seconds_per_step=[spread(column) for column in times],
@@ -83,11 +84,9 @@ def compare(first: TrainingStep, second: TrainingStep, steps: int = 10, warmup: 
     )
 
 
-def time_in_turn(functions: list, rounds: int) -> list[list[float]]:
+def time_in_turn(functions: Sequence[Callable], rounds: int, device: torch.device) -> list[list[float]]:
     """Seconds of every call, for every function; they take turns, each going first as often as the others."""
-    if not rounds:
-        return [[] for _ in functions]
-    watch = Stopwatch(functions[0].device)
+    watch = Stopwatch(device)
     marks = [[] for _ in functions]
     for number in range(rounds):
         for i in range(len(functions)):

@@ -70,6 +70,7 @@ class TrainingStep:
             wrapper.pop('constructor', None)
             self.wrapper = LayerDecayOptimWrapperConstructor(wrapper, paramwise)(self.model)
             self.batches = iter(Runner.build_dataloader(loader, seed=0)) if real_data else repeat(random_batch(loader))
+        self.loader = loader
         self.ema = TeacherEMAHook(start=0.999, final=0.999, steps=1)
         self.ema.before_train(SimpleNamespace(model=self.model))
         self.device = device
@@ -89,6 +90,11 @@ class TrainingStep:
         costs = {subnet: relative_cost(space, subnet) for subnet in sampler.copies}
         mean = sum(costs[subnet] for subnet in sampler.bag) / len(sampler.bag)
         return min(costs, key=lambda subnet: abs(costs[subnet] - mean))
+
+    def resize(self, batch_size: int) -> None:
+        """Go on with random crops of another number of images."""
+        self.batches = repeat(random_batch({**self.loader, 'batch_size': batch_size}))
+        self.images = batch_size * self.iterations
 
     def __call__(self) -> None:
         for _ in range(self.iterations):

@@ -1,0 +1,58 @@
+"""The command for a GPU, tried on the CPU."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from poa_mm.benchmark import report
+
+TOOL = Path(__file__).resolve().parents[2] / 'tools/benchmark_gpu.py'
+
+
+def run(monkeypatch, *args):
+    monkeypatch.setattr(sys, 'argv', [str(TOOL), *map(str, args)])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(TOOL), run_name='__main__')
+    return stopped.value.code
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Without the rates of single products, which take longer than the steps (and have a test of their own)."""
+    monkeypatch.setitem(report.SQUARE, 'cpu', 64)
+    monkeypatch.setattr(report, 'product_rate', lambda *args: 1e9)
+
+
+def test_all_networks(monkeypatch, tmp_path):
+    assert run(monkeypatch, '--tiny', '--steps', 1, '--limit', 2, '--out', tmp_path / 'new') == 0
+    told = json.loads((tmp_path / 'new/benchmark_gpu.json').read_text())
+    assert [result['network'] for result in told['results']] == ['ViT-L/16', 'Swin-B', 'ResNet-152']
+    assert all(result['batch_size'] == 2 and result['dtype'] == 'bfloat16' for result in told['results'])
+    table = (tmp_path / 'new/benchmark_gpu.md').read_text().splitlines()
+    assert len(table) == 5 and len({line.count('|') for line in table}) == 1
+
+
+def test_one_that_fails_leaves_the_others(monkeypatch, tmp_path):
+    rates = iter([torch.OutOfMemoryError('CUDA out of memory.'), 1e9])
+
+    def first_fails(*args):
+        rate = next(rates)
+        if isinstance(rate, Exception):
+            raise rate
+        return rate
+
+    monkeypatch.setattr(report, 'product_rate', first_fails)
+    options = ['--batch-size', 2, '--networks', 'Swin-B', 'ViT-L/16']
+    assert run(monkeypatch, '--tiny', '--steps', 1, '--out', tmp_path, *options) == 1
+    told = json.loads((tmp_path / 'benchmark_gpu.json').read_text())
+    assert list(told['failed']) == ['Swin-B'] and [r['network'] for r in told['results']] == ['ViT-L/16']
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+def test_no_gpu(monkeypatch, capsys):
+    assert run(monkeypatch) == 2
+    assert 'there is no GPU; --tiny' in capsys.readouterr().err
