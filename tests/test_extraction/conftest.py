@@ -3,6 +3,7 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 
+from poa_mm.models.backbones.vit import map_blocks
 from poa_mm.registry import MODELS
 
 BACKBONE = dict(
@@ -48,3 +49,31 @@ def checkpoint(contents, tmp_path):
 def tiny_config():
     """Makes a config with changes to the backbone."""
     return lambda **changes: Config(dict(model=dict(type='POA', backbone={**BACKBONE, **changes})))
+
+
+def _elastic_maps(backbone, images, subnet):
+    """Maps from inside the elastic network."""
+    kind, subnet = type(backbone).__name__, backbone.space.parse(subnet)
+    if kind == 'ElasticResNet':
+        return list(backbone._maps(images, None, subnet))
+    if kind == 'ElasticSwinTransformer':
+        stages = backbone._run_stages([backbone._embed(images, None, subnet.width)], subnet)
+        normed = [(getattr(backbone, f'norm{i}')(x), size) for i, (x, (size,)) in enumerate(stages)]
+        return [x.view(*size, -1).permute(0, 3, 1, 2) for x, size in normed]
+    x = backbone._embed(images, None, subnet.width)
+    n, length, _ = x.shape
+    x, maps = x.flatten(0, 1), []
+    for position, index in enumerate(backbone.space.active_blocks(subnet)[0], start=1):
+        x = backbone.layers[index](x, [(n, length)])
+        if position in map_blocks(subnet.depth):
+            patches = x.view(n, length, -1)[:, 1:]
+            maps.append(
+                patches.unflatten(1, [side // backbone.patch_size for side in images.shape[-2:]]).permute(0, 3, 1, 2)
+            )
+    return maps
+
+
+@pytest.fixture
+def elastic_maps():
+    """Maps ``(N, C, H, W)`` from inside an elastic network."""
+    return _elastic_maps

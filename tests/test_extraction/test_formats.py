@@ -87,29 +87,9 @@ def families():
     return backbones
 
 
-def elastic_maps(backbone, images, subnet):
-    """Maps from inside the elastic network."""
-    kind, subnet = type(backbone).__name__, backbone.space.parse(subnet)
-    if kind == 'ElasticResNet':
-        return list(backbone._maps(images, None, subnet))
-    if kind == 'ElasticSwinTransformer':
-        stages = backbone._run_stages([backbone._embed(images, None, subnet.width)], subnet)
-        normed = [(getattr(backbone, f'norm{i}')(x), size) for i, (x, (size,)) in enumerate(stages)]
-        return [x.view(*size, -1).permute(0, 3, 1, 2) for x, size in normed]
-    x = backbone._embed(images, None, subnet.width)
-    n, length, _ = x.shape
-    x, maps = x.flatten(0, 1), []
-    for position, index in enumerate(backbone.space.active_blocks(subnet)[0], start=1):
-        x = backbone.layers[index](x, [(n, length)])
-        if position in map_blocks(subnet.depth):
-            patches = x.view(n, length, -1)[:, 1:]
-            maps.append(patches.unflatten(1, [side // 8 for side in images.shape[-2:]]).permute(0, 3, 1, 2))
-    return maps
-
-
 @pytest.mark.parametrize('toolbox', FORMATS)
 @pytest.mark.parametrize('family, subnet', CASES)
-def test_the_same_network_in_every_toolbox(families, family, subnet, toolbox, tmp_path):
+def test_the_same_network_in_every_toolbox(families, elastic_maps, family, subnet, toolbox, tmp_path):
     backbone = families[family]
     path = export_subnet(backbone, subnet, tmp_path, {}, toolbox)
     cfg = Config.fromfile(path.with_suffix('.py')).backbone

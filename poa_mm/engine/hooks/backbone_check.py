@@ -18,7 +18,7 @@ from poa_mm.registry import HOOKS
 
 from .common import unwrapped
 
-LISTED = 10
+LISTED, LISTED_SHAPES = 20, 3  # the rest is counted
 PREFIX = 'backbone.'
 
 
@@ -86,18 +86,21 @@ def check_backbone(backbone: nn.Module, init_cfg: Mapping[str, Any]) -> None:
     found.pop(None, None)
     expected = backbone.state_dict()
     missing = [name for name in expected if name not in found]
+    shapes = [
+        f'{name} is {tuple(found[name].shape)} in the file, {tuple(value.shape)} in the backbone'
+        for name, value in expected.items()
+        if name in found and found[name].shape != value.shape and not _is_resized(backbone, name, found[name])
+    ]
     problems = {
-        'other shapes': [
-            f'{name} is {tuple(found[name].shape)} in the file, {tuple(value.shape)} in the backbone'
-            for name, value in expected.items()
-            if name in found and found[name].shape != value.shape and not _is_resized(backbone, name, found[name])
-        ],
-        'missing': missing,
-        'unexpected': [name for name in found if name not in expected],
-        'skipped by its loader': [name for name in names if missing and _loaded_as(backbone, name, prefix) is None],
+        'other shapes': _listed(shapes, LISTED_SHAPES),
+        'missing': _listed(missing, LISTED),
+        'unexpected': _listed([name for name in found if name not in expected], LISTED),
+        'skipped by its loader': _listed(
+            [name for name in names if missing and _loaded_as(backbone, name, prefix) is None], LISTED
+        ),
     }
     if any(problems.values()):
-        listed = '; '.join(f'{kind}: {_listed(items)}' for kind, items in problems.items() if items)
+        listed = '; '.join(f'{kind}: {items}' for kind, items in problems.items() if items)
         raise ValueError(
             f'{path}{_origin(contents.get("meta"))} does not fit the backbone {type(backbone).__name__}: {listed}; '
             "the file must hold the backbone's size, written by tools/extract.py with the --format of its toolbox"
@@ -131,6 +134,6 @@ def _origin(meta: Any) -> str:
     return f' (sub-network {meta["subnet"]}, --format {meta.get("format", "mmpretrain")})'
 
 
-def _listed(items: list[str]) -> str:
-    rest = len(items) - LISTED
-    return ', '.join(items[:LISTED]) + (f' and {rest} more' if rest > 0 else '')
+def _listed(items: list[str], most: int) -> str:
+    rest = len(items) - most
+    return ', '.join(items[:most]) + (f' and {rest} more' if rest > 0 else '')

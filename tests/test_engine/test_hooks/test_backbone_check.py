@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModel, BaseModule
+from mmengine.registry import DefaultScope
 from mmpretrain.models import ResNet, SwinTransformer, VisionTransformer
 
 from poa_mm.engine.hooks.backbone_check import check_backbone
@@ -99,7 +100,16 @@ def test_stops_a_run_before_weights_are_loaded(make_runner, file, tmp_path, monk
             run(fits)
 
 
-def test_command_says_it_in_one_line(file, tmp_path, monkeypatch):
+@pytest.fixture
+def scopes_stay():
+    """A runner leaves its scope behind as the default."""
+    before = dict(DefaultScope._instance_dict)
+    yield
+    DefaultScope._instance_dict.clear()
+    DefaultScope._instance_dict.update(before)
+
+
+def test_command_says_it_in_one_line(file, tmp_path, monkeypatch, scopes_stay):
     (tmp_path / 'finetune.py').write_text(CONFIG.format(checkpoint=str(file), work_dir=str(tmp_path / 'work')))
     monkeypatch.setattr(sys, 'argv', ['train.py', str(tmp_path / 'finetune.py')])
     with pytest.raises(SystemExit) as stopped:
@@ -114,12 +124,14 @@ def test_what_does_not_fit(file, tmp_path):
     with pytest.raises(ValueError, match=r'unexpected: ln1\.weight, ln1\.bias;.*--format') as error:
         check(vit(final_norm=False), file)
     assert '(sub-network 16x2, --format mmpretrain)' in str(error.value) and 'missing' not in str(error.value)
-    with pytest.raises(ValueError, match=r'unexpected: layers\.1\.ln1\.weight.* and 2 more;'):
+    with pytest.raises(ValueError, match=r'unexpected: layers\.1\.ln1\.weight.*, layers\.1\.ffn\.layers\.1\.bias;'):
         check(vit(layers=1), file)
     with pytest.raises(ValueError, match=r'missing: layers\.2\.ln1\.weight'):
         check(vit(layers=3), file)
     with pytest.raises(ValueError, match=r'cls_token is \(1, 1, 16\) in the file, \(1, 1, 24\) in the backbone'):
         check(vit(24), file)
+    with pytest.raises(ValueError, match=r'missing: layers\.2\.ln1\.weight.* and 16 more;'):
+        check(vit(layers=5), file)
     pretraining = save(tmp_path / 'iter.pth', {'teacher.backbone.cls_token': torch.zeros(1), 'head': torch.zeros(1)})
     with pytest.raises(ValueError, match=r'pre-training checkpoint.*extract one first'):
         check(vit(), pretraining)
