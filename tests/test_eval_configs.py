@@ -11,6 +11,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from poa_mm.engine import BackboneCheckHook
+from poa_mm.evaluation.trained import make_record
 from poa_mm.extraction import build_backbone, export_subnet
 from poa_mm.launch import load_config
 from poa_mm.registry import MODELS
@@ -167,7 +168,7 @@ def test_small_recipes_take_what_is_extracted(kind, recipe, place, tmp_path):
         options['model.neck.checkpoint'] = str(place / 'small' / f'{kind}.pth')
     cfg = load_config(str(CONFIGS / f'{recipe}_{kind}_small.py'), options, str(tmp_path), 'none')
     cfg.train_cfg.update(max_epochs=1, val_interval=1)
-    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.update(batch_size=2, num_workers=0, persistent_workers=False)
     assert cfg.train_dataloader.dataset.fraction == (1 if recipe == 'finetune' else 0.1)
     cfg.optim_wrapper.lr_scaling.batch_size, cfg.log_level = 2, 'ERROR'
@@ -176,8 +177,22 @@ def test_small_recipes_take_what_is_extracted(kind, recipe, place, tmp_path):
     runner.train()
     assert runner.optim_wrapper.skipped_steps == 0
     assert 0 <= runner.message_hub.get_scalar('val/accuracy/top1').current() <= 100
+    record = make_record(runner, str(tmp_path / 'epoch_1.pth'), {'accuracy/top1': 50.0}, 1.0)
+    (result,) = record['results']
+    assert record['protocol']['name'] == ('finetune' if recipe == 'finetune' else 'semi')
+    assert (result['kind'], result['name'], record['pretrained']['file']) == (
+        'pretrained',
+        SMALL[kind][1],
+        str(checkpoint),
+    )
+    depth = result['depth'] if kind != 'resnet' else '-'.join(map(str, result['depth']))
+    assert f'{result["width"]}x{depth}' == SMALL[kind][1]
+    assert record['data']['val'] == dict(source=f'CustomDataset {place}/small_images/val', images=8)
     cfg.model.backbone.init_cfg, cfg.experiment_name = None, f'{recipe} {kind} from scratch'
-    BackboneCheckHook().before_run(Runner.from_cfg(cfg))
+    scratch = Runner.from_cfg(cfg)
+    BackboneCheckHook().before_run(scratch)
+    record = make_record(scratch, 'nowhere.pth', {'accuracy/top1': 50.0}, 1.0)
+    assert record['results'][0]['kind'] == 'from scratch' and record['pretrained'] is None
 
 
 # Peak lr for the base batch, layer decay, epochs, drop path, size of the feature, weight decay.
