@@ -10,7 +10,7 @@ _base_ = ['_base_/mask_rcnn_small.py', '_base_/coco_small.py', '_base_/runtime_s
 # Another size is another line here: width=192, depth=8, checkpoint='subnets/mmdet/192x8.pth'.
 subnet = dict(width=96, depth=4, checkpoint='subnets/mmdet/96x4.pth')
 
-# Maps of 12 px patches: strides 3, 6, 12 and 24, of which the first is left out.
+# Maps of 12 px patches: strides 3, 6, 12 and 24.
 model = dict(
     data_preprocessor=dict(pad_size_divisor=24),
     backbone=dict(
@@ -21,26 +21,27 @@ model = dict(
             num_heads=subnet['width'] // 32,
             feedforward_channels=subnet['width'] * 4,
         ),
-        img_size=288,
+        img_size=264,
         patch_size=12,
         layer_scale_init_value=0.1,
         out_type='featmap',
         final_norm=False,
+        # A quarter, a half and three quarters of the way, and the last.
         out_indices=[
-            subnet['depth'] * 4 // 12 - 1,
-            subnet['depth'] * 6 // 12 - 1,
-            subnet['depth'] * 8 // 12 - 1,
+            subnet['depth'] // 4 - 1,
+            subnet['depth'] // 2 - 1,
+            subnet['depth'] * 3 // 4 - 1,
             subnet['depth'] - 1,
         ],
         init_cfg=dict(type='Pretrained', checkpoint=subnet['checkpoint']),
     ),
     neck=[
         dict(type='poa_mm.ViTPyramid', embed_dims=subnet['width'], norm_cfg=dict(type='BN')),
-        dict(type='FPN', in_channels=[subnet['width']] * 4, out_channels=64, start_level=1, num_outs=4),
+        dict(type='FPN', in_channels=[subnet['width']] * 4, out_channels=64, num_outs=5),
     ],
-    rpn_head=dict(anchor_generator=dict(strides=[6, 12, 24, 48])),
+    rpn_head=dict(anchor_generator=dict(strides=[3, 6, 12, 24, 48])),
     roi_head=dict(
-        bbox_roi_extractor=dict(featmap_strides=[6, 12, 24]),
-        mask_roi_extractor=dict(featmap_strides=[6, 12, 24]),
+        bbox_roi_extractor=dict(featmap_strides=[3, 6, 12, 24]),
+        mask_roi_extractor=dict(featmap_strides=[3, 6, 12, 24]),
     ),
 )

@@ -1,10 +1,10 @@
-"""A few hundred photographs at 288 px; --cfg-options data_root=... moves them. Laid out as COCO is."""
+"""A few hundred photographs at 256 px; --cfg-options data_root=... moves them. Laid out as COCO is."""
 
 _base_ = 'coco_instance.py'
 
 data_root = 'data/coco_mini'
 
-scale = (288, 288)
+scale = (256, 256)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),

@@ -1,4 +1,4 @@
-"""Mask R-CNN with heads that a CPU trains in minutes, for images of about 288 px and strides 4, 8, 16."""
+"""Mask R-CNN with heads that a CPU trains in minutes, for images of about 256 px and strides 4, 8, 16."""
 
 _base_ = 'mask_rcnn.py'
 
