@@ -28,8 +28,7 @@ class LabelMapCheckHook(Hook):
 
     Raises:
         FileNotFoundError: An image has no label map.
-        ValueError: A data set is empty, a map holds a label that is no class, or the head has another number of
-            classes than the data.
+        ValueError: A map holds a label that is no class, or the head has another number of classes than the data.
     """
 
     def __init__(self, samples: int = 50) -> None:
@@ -60,8 +59,6 @@ def check_label_maps(dataset: BaseDataset, num_classes: int, samples: int) -> No
         raise ValueError(
             f'decode_head.num_classes is {num_classes}, but {type(dataset).__name__} has {len(classes)} classes'
         )
-    if not len(dataset):
-        raise ValueError(f'{type(dataset).__name__} has no images in {_folder(dataset)}')
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
     infos = [info for info in infos if info.get('seg_map_path')]
     for info in infos:
@@ -81,7 +78,3 @@ def _check_labels(info: dict[str, Any], num_classes: int) -> None:
             f'{info["seg_map_path"]} has the labels {wrong[:5]}, but the {known} classes are '
             f'{first} to {known + first - 1}' + (', 0 and 255 mean none' if first else ', 255 means none')
         )
-
-
-def _folder(dataset: BaseDataset) -> str:
-    return str(getattr(dataset, 'data_prefix', {}).get('img_path', 'its folder'))

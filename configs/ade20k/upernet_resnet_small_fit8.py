@@ -1,9 +1,11 @@
 """Whether UPerNet can learn at all: trained and tested on the same 8 photographs, it must know them by heart.
 
-tools/train.py configs/ade20k/upernet_vit_small_fit8.py --cfg-options data_root=data/ade_mini
+tools/train.py configs/ade20k/upernet_resnet_small_fit8.py --cfg-options data_root=data/ade_mini
+
+For another network, change _base_. From scratch: --cfg-options model.backbone.init_cfg=None
 """
 
-_base_ = 'upernet_vit_small.py'
+_base_ = 'upernet_resnet_small.py'
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -22,8 +24,10 @@ train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline, **ph
 val_dataloader = dict(dataset=photographs)
 test_dataloader = dict(dataset=photographs)
 
-model = dict(
-    decode_head=dict(num_classes=150, dropout_ratio=0),
-    auxiliary_head=dict(num_classes=150, dropout_ratio=0),
-)
+model = dict(decode_head=dict(num_classes=150, dropout_ratio=0), auxiliary_head=None)
 optim_wrapper = dict(optimizer=dict(weight_decay=0.0))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=30),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=30, end=400),
+]
+train_cfg = dict(max_iters=400, val_interval=200)
