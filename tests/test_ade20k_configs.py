@@ -536,3 +536,21 @@ def test_pyramid_follows_the_config(place, tmp_path):
     assert isinstance(model.neck, ViTPyramid)
     sizes = [tuple(m.shape[2:]) for m in model.extract_feat(torch.zeros(1, 3, 48, 32))]
     assert sizes == [(24, 16), (12, 8), (6, 4), (3, 2)]
+
+
+def test_mistakes_are_told_before_the_first_step(place, tmp_path):
+    def train(**options):
+        cfg = shrink('linear_vits_160k', place, tmp_path, **options)
+        if 'subnet' in options:
+            own_backbone(cfg).init_cfg.checkpoint = options['subnet']
+        Runner.from_cfg(cfg).train()
+
+    with pytest.raises(FileNotFoundError, match='no_such_folder'):
+        train(data_root=str(tmp_path / 'no_such_folder'))
+    prefix = 'train_dataloader.dataset.data_prefix.seg_map_path'
+    with pytest.raises(FileNotFoundError, match=r'has no label map: .*annotations/nowhere/0\.png does not exist'):
+        train(**{prefix: 'annotations/nowhere'})
+    with pytest.raises(ValueError, match='does not fit the backbone VisionTransformer'):
+        train(subnet=str(place / 'small' / '192x8.pth'))
+    with pytest.raises(FileNotFoundError, match=r'nothing\.pth'):
+        train(subnet=str(tmp_path / 'nothing.pth'))
