@@ -43,9 +43,9 @@ def paper_knn(result: Mapping[str, Any]) -> float | None:
         if family == 'swin':
             column, columns = 6 + depth, table['columns_total_depth']
         else:
-            column, columns = f'{depth[1]}-{depth[2]}', table['columns_stage2_stage3']
-            if (depth[0], depth[3]) != (3, 3):
+            if len(depth) != 4 or (depth[0], depth[3]) != (3, 3):
                 return None
+            column, columns = f'{depth[1]}-{depth[2]}', table['columns_stage2_stage3']
     return rows[row][columns.index(column)] if row in rows and column in columns else None
 
 

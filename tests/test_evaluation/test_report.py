@@ -47,6 +47,7 @@ def content(name, results, **protocol):
         (entry('ResNet', 64, [3, 4, 6, 3]), 73.44, 76.9),
         (entry('ResNet', 128, [3, 8, 36, 3]), 77.72, None),
         (entry('ResNet', 64, [2, 4, 6, 3]), None, None),
+        (entry('ResNet', 64, [3, 4, 6]), None, None),
         (dict(kind='thumbnails', name='8x8'), None, None),
     ],
 )
