@@ -1,6 +1,7 @@
 """Images per CPU second of the multi-crop pipeline, against PIL and torchvision, on a folder of images."""
 
 import argparse
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +14,9 @@ from mmengine.registry import DefaultScope
 from mmengine.utils import track_iter_progress
 from PIL import Image
 from torchvision import transforms as T
+
+# After the installed packages, so that an installed poa_mm goes first.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from poa_mm.datasets import image_ops, multi_crop, views
 

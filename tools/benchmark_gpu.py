@@ -1,7 +1,6 @@
 """Everything to be measured on one GPU: the paper's three networks, each with the largest batch that fits."""
 
 import argparse
-import gc
 import json
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 # After the installed packages, so that an installed poa_mm goes first.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from poa_mm.benchmark import TrainingStep, benchmark, describe, largest_batch
+from poa_mm.benchmark import TrainingStep, benchmark, describe, largest_batch, no_memory, release_memory
 from poa_mm.launch import load_config
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[1] / 'configs'
@@ -61,14 +60,19 @@ def measure(name: str, args: argparse.Namespace) -> dict:
         options |= SMALL_VIEWS | {f'model.backbone.{key}': value for key, value in TINY[name].items()}
     cfg = load_config(str(CONFIG_FOLDER / CONFIGS[name]), options, None, 'none')
     device = torch.device('cpu' if args.tiny else 'cuda')
-    torch.backends.cudnn.benchmark = False  # a different choice of kernels at every size that is tried
-    batch_size = args.batch_size
-    if batch_size is None:
-        batch_size = largest_batch(TrainingStep(cfg, device, 'intact', 2), args.limit)
-        gc.collect()
     torch.backends.cudnn.benchmark = cfg.env_cfg.cudnn_benchmark
-    result = benchmark(TrainingStep(cfg, device, batch_size=batch_size), args.steps, warmup=5 if not args.tiny else 1)
-    return dict(network=name, config=CONFIGS[name], batch_size=batch_size, **result)
+    batch_size = args.batch_size or largest_batch(TrainingStep(cfg, device, 'intact', 2), args.limit)
+    while True:
+        release_memory()
+        try:
+            result = benchmark(
+                TrainingStep(cfg, device, batch_size=batch_size), args.steps, warmup=1 if args.tiny else 5
+            )
+            return dict(network=name, config=CONFIGS[name], batch_size=batch_size, **result)
+        except RuntimeError as error:  # other shapes than in the search may leave other gaps
+            if args.batch_size or not no_memory(error) or batch_size <= 2:
+                raise
+        batch_size -= max(1, batch_size // 16)
 
 
 def row(result: dict) -> str:
@@ -94,9 +98,7 @@ def main() -> None:
         (args.out / 'benchmark_gpu.json').write_text(json.dumps(dict(results=results, failed=failed), indent=1) + '\n')
         lines = [COLUMNS, '|' + ' --- |' * 7, *map(row, results)]
         (args.out / 'benchmark_gpu.md').write_text('\n'.join(lines) + '\n')
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release_memory()
     print((args.out / 'benchmark_gpu.md').read_text())
     sys.exit(1 if failed else 0)
 

@@ -60,12 +60,22 @@ def fits(step: TrainingStep, images: int) -> bool:
             torch.cuda.synchronize()
         done = True
     except RuntimeError as error:  # torch.OutOfMemoryError is one
-        if not any(words in str(error) for words in NO_MEMORY):
+        if not no_memory(error):
             raise
         done = False
     # After the exception is gone: its traceback holds the activations.
     step.wrapper.zero_grad()
-    gc.collect()
-    if step.device.type == 'cuda':
-        torch.cuda.empty_cache()
+    release_memory()
     return done
+
+
+def no_memory(error: RuntimeError) -> bool:
+    """Whether an error says that memory ran out."""
+    return any(words in str(error) for words in NO_MEMORY)
+
+
+def release_memory() -> None:
+    """Give back what nothing refers to any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

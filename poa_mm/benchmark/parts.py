@@ -35,12 +35,15 @@ class Differentiable:
 
     def __init__(self, function: Callable[[], Tensor], inputs: Sequence[Tensor]) -> None:
         self.function, self.inputs = function, [x.requires_grad_() for x in inputs]
+        self.weights: Tensor | None = None
 
     def __call__(self) -> list[Tensor]:
         """The output and the gradients of a weighted sum of it."""
         out = self.function()
-        weights = torch.linspace(0.5, 1.5, out.shape[-1], dtype=out.dtype, device=out.device)
-        grads = torch.autograd.grad(out, self.inputs, weights.expand_as(out), allow_unused=True)
+        if self.weights is None:
+            weights = torch.linspace(0.5, 1.5, out.shape[-1], dtype=out.dtype)
+            self.weights = weights.expand_as(out).contiguous()
+        grads = torch.autograd.grad(out, self.inputs, self.weights, allow_unused=True)
         return [out.detach(), *(grad for grad in grads if grad is not None)]
 
     def kept_bytes(self) -> int:

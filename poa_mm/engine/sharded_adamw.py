@@ -1,4 +1,9 @@
-"""AdamW whose state is divided among the processes."""
+"""AdamW whose state is divided among the processes.
+
+Not PyTorch's ``ZeroRedundancyOptimizer``: its ``state_dict`` in MMEngine waits for all processes, of which only the
+main one saves; the fused optimizer inside never hears that a step is to be skipped; and on loading it puts AdamW's
+step counts on the host, where the fused kernel cannot use them.
+"""
 
 from __future__ import annotations
 
