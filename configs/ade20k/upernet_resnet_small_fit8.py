@@ -25,9 +25,9 @@ val_dataloader = dict(dataset=photographs)
 test_dataloader = dict(dataset=photographs)
 
 model = dict(decode_head=dict(num_classes=150, dropout_ratio=0), auxiliary_head=None)
-optim_wrapper = dict(optimizer=dict(weight_decay=0.0))
+optim_wrapper = dict(optimizer=dict(lr=3e-3, weight_decay=0.0))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=30),
-    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=30, end=400),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=30, end=600),
 ]
-train_cfg = dict(max_iters=400, val_interval=200)
+train_cfg = dict(max_iters=600, val_interval=300)
