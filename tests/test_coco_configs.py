@@ -301,7 +301,7 @@ def test_train_then_test_and_draw(coco, tmp_path, monkeypatch):
     checkpoint = tmp_path / 'run' / 'iter_2.pth'
     flags = ('--work-dir', tmp_path / 'tested', '--show-dir', shown, '--out', metrics)
     command(monkeypatch, 'test.py', config, checkpoint, *flags, *options)
-    assert {'coco/bbox_mAP', 'coco/segm_mAP'} <= json.loads(metrics.read_text()).keys()
+    assert {'coco/bbox_mAP', 'coco/segm_mAP'} <= json.loads(metrics.read_text())['metrics'].keys()
     pictures = sorted(shown.glob('*.jpg'))
     assert [p.name for p in pictures] == ['0.jpg', '1.jpg']
     drawn, source = cv2.imread(str(pictures[0])), cv2.imread(str(coco / 'val2017' / '0.jpg'))
@@ -315,7 +315,8 @@ def test_train_then_test_and_draw(coco, tmp_path, monkeypatch):
         (['train_dataloader.dataset.ann_file=annotations/none.json'], 'none.json'),
         (['val_evaluator.ann_file=none.json'], 'none.json'),
         (["train_dataloader.dataset.metainfo.classes=('person','cat')"], 'not classes of its dataset'),
-        (["train_dataloader.dataset.metainfo.classes=('unicorn',)"], "no category 'unicorn'"),
+        (["train_dataloader.dataset.metainfo.classes=('unicorn',)"], 'has no image with an object of the 1 classes'),
+        (["train_dataloader.dataset.metainfo.classes=('person','unicorn')"], "no category 'unicorn'"),
         (['model.roi_head.bbox_head.num_classes=7'], 'bbox_head has num_classes=7, but the dataset'),
     ],
 )

@@ -1,6 +1,6 @@
 """Can it learn at all? mask_rcnn_vit_small.py trained on eight photographs and tested on the same eight.
 
-Box AP passes 0.6 and mask AP 0.5; the network starts from random weights.
+Box AP should pass 0.6 and mask AP 0.5; the network starts from random weights.
 
 tools/train.py configs/coco/mask_rcnn_overfit.py --cfg-options data_root=data/my_photographs
 """
