@@ -71,6 +71,8 @@ ELASTIC = {
 # The small recipes are small enough as they are.
 SMALL = dict(vit=('poa_vit_small', '192x8'), swin=('poa_swin_small', '48x4'), resnet=('poa_resnet_small', '32x1-2-5'))
 
+pytestmark = pytest.mark.usefixtures('configs_are_not_printed')
+
 
 def family(name: str) -> str:
     return next(kind for key, kind in dict(vit='vit', swin='swin', resnet='resnet', _r='resnet').items() if key in name)
@@ -97,16 +99,6 @@ def segmentor(cfg: dict) -> nn.Module:
 def own_backbone(cfg: Config) -> Config:
     """The config of the network itself, within ``FrozenBackbone`` too."""
     return cfg.model.backbone.get('backbone', cfg.model.backbone)
-
-
-@pytest.fixture(autouse=True)
-def light_runner(monkeypatch):
-    """Runners do not format their config for the log, and leave no default scope to the tests that follow."""
-    monkeypatch.setattr(Config, 'pretty_text', '')
-    before = dict(DefaultScope._instance_dict)
-    yield
-    DefaultScope._instance_dict.clear()
-    DefaultScope._instance_dict.update(before)
 
 
 @pytest.fixture(scope='module')

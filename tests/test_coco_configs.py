@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.runner.activation_checkpointing import turn_on_activation_checkpointing
 
@@ -24,19 +23,7 @@ ALL = sorted(path.stem for path in CONFIGS.glob('*.py'))
 FULL = [name for name in ALL if name.endswith('x')]
 
 
-@pytest.fixture(autouse=True)
-def scope_stays():
-    """A runner of mmdet leaves its scope as the default for all tests that follow."""
-    before = dict(DefaultScope._instance_dict)
-    yield
-    DefaultScope._instance_dict.clear()
-    DefaultScope._instance_dict.update(before)
-
-
-@pytest.fixture(autouse=True)
-def configs_are_not_printed(monkeypatch):
-    """Formatting one for the log takes longer than a step."""
-    monkeypatch.setattr(Config, 'pretty_text', property(lambda self: ''))
+pytestmark = pytest.mark.usefixtures('configs_are_not_printed')
 
 
 @pytest.fixture(scope='module')

@@ -30,6 +30,8 @@ TINY = {
     'ElasticResNet': dict(widths=(32, 64, 32), depths=((1, 1), (1, 2), (1, 2), (1, 1)), out_channels=64, num_groups=8),
 }
 
+pytestmark = pytest.mark.usefixtures('configs_are_not_printed')
+
 
 @pytest.fixture(scope='module')
 def images(tmp_path_factory):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from poa_mm.engine import BackboneCheckHook
@@ -52,15 +51,6 @@ ELASTIC = {
 }
 # The networks of small data are small enough as they are.
 SMALL = dict(vit=('poa_vit_small', '96x4'), swin=('poa_swin_small', '24x2'), resnet=('poa_resnet_small', '16x1-1-2'))
-
-
-@pytest.fixture(autouse=True)
-def scope_stays():
-    """A runner of mmpretrain leaves its scope as the default for all tests that follow."""
-    before = dict(DefaultScope._instance_dict)
-    yield
-    DefaultScope._instance_dict.clear()
-    DefaultScope._instance_dict.update(before)
 
 
 @pytest.fixture(scope='module')

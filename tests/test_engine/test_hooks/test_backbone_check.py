@@ -8,7 +8,6 @@ import pytest
 import torch
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModel, BaseModule
-from mmengine.registry import DefaultScope
 from mmpretrain.models import ResNet, SwinTransformer, VisionTransformer
 
 from poa_mm.engine.hooks.backbone_check import check_backbone
@@ -100,16 +99,7 @@ def test_stops_a_run_before_weights_are_loaded(make_runner, file, tmp_path, monk
             run(fits)
 
 
-@pytest.fixture
-def scopes_stay():
-    """A runner leaves its scope behind as the default."""
-    before = dict(DefaultScope._instance_dict)
-    yield
-    DefaultScope._instance_dict.clear()
-    DefaultScope._instance_dict.update(before)
-
-
-def test_command_says_it_in_one_line(file, tmp_path, monkeypatch, scopes_stay):
+def test_command_says_it_in_one_line(file, tmp_path, monkeypatch):
     (tmp_path / 'finetune.py').write_text(CONFIG.format(checkpoint=str(file), work_dir=str(tmp_path / 'work')))
     monkeypatch.setattr(sys, 'argv', ['train.py', str(tmp_path / 'finetune.py')])
     with pytest.raises(SystemExit) as stopped:
