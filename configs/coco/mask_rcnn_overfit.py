@@ -15,8 +15,11 @@ train_pipeline = [
     dict(type='Resize', scale=scale, keep_ratio=True),
     dict(type='PackDetInputs'),
 ]
+# The truth after the resizing: in pixels of the photograph, as it is drawn and judged.
 test_pipeline = [
-    *train_pipeline[:3],
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=scale, keep_ratio=True),
+    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
     dict(
         type='PackDetInputs',
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'instances'),
