@@ -142,7 +142,8 @@ def shrink(name: str, place: Path, work_dir: Path, validate: bool = False, **opt
         cfg.model.test_cfg.update(crop_size=(48, 48), stride=(32, 32))
     else:
         own.init_cfg.checkpoint = str(place / 'small' / Path(own.init_cfg.checkpoint).name)
-    cfg.model.data_preprocessor.size = (48, 48)
+    if cfg.model.data_preprocessor.size:
+        cfg.model.data_preprocessor.size = (48, 48)
     for transform in cfg.train_dataloader.dataset.pipeline:
         if transform.type in ('RandomResize', 'Resize'):
             transform.scale = (240, 60)

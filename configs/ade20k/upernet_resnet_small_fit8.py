@@ -13,9 +13,10 @@ train_pipeline = [
     dict(type='Resize', scale=(960, 240), keep_ratio=True),
     dict(type='PackSegInputs'),
 ]
-# mmseg's mean leaves out classes that neither the maps nor the predictions hold.
+# Of 240 photographs eight with eleven classes, each of them more than 1 % of the pixels: others of less than 0.1 %
+# were not learnt in 600 steps. mmseg's mean leaves out classes that neither the maps nor the predictions hold.
 photographs = dict(
-    indices=[0, 30, 60, 90, 120, 150, 180, 210],
+    indices=[15, 45, 75, 105, 135, 165, 195, 225],
     data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'),
 )
 train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline, **photographs))
