@@ -8,15 +8,15 @@ From scratch: --cfg-options model.backbone.init_cfg=None
 
 _base_ = ['_base_/ade20k_small.py', '_base_/schedule_small.py', '_base_/upernet.py']
 
-# The width is the middle channels of the first stage, the blocks those of every stage.
-subnet = dict(width=32, blocks=[1, 2, 5], checkpoint='subnets/mmseg/32x1-2-5.pth')
+# The width is the middle channels of the first stage, the depth the blocks of every stage.
+subnet = dict(width=32, depth=[1, 2, 5], checkpoint='subnets/mmseg/32x1-2-5.pth')
 
 model = dict(
     # The last map has a stride of 16.
     data_preprocessor=dict(size=(192, 192), test_cfg=dict(size_divisor=16)),
     backbone=dict(
         type='poa_mm.StaticResNet',
-        stage_blocks=subnet['blocks'],
+        stage_blocks=subnet['depth'],
         mid_channels=subnet['width'],
         stem_channels=32,
         out_channels=64,
