@@ -28,7 +28,7 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
 
 
 def draw_knn(files: list[dict], single: list[str], out: Path, k: int | None, title: str) -> list[Path]:
-    """One table of all k-NN results, and the pictures."""
+    """One table of all k-NN results, and the pictures, of each family apart where there are several."""
     results = [result for content in files for result in content['results']]
     alone = [r for path in single for r in read_knn(path)['results'] if r['kind'] == 'pretrained']
     ks = sorted(set.intersection(*(set(content['protocol']['ks']) for content in files)))
@@ -36,10 +36,13 @@ def draw_knn(files: list[dict], single: list[str], out: Path, k: int | None, tit
     notes = ''.join(f'- {content["summary"]} ({content["time"]})\n' for content in files)
     (out / 'knn.md').write_text(f'{table}\n\n{notes}')
     written = [out / 'knn.md']
-    if any(result['kind'] in ('pretrained', 'untrained') for result in results):
-        written.append(plot_size_curve(results, out / 'size_curve.png', alone, k, title))
-    if any(result['kind'] == 'pretrained' for result in results):
-        written.append(plot_heat_map(results, out / 'heat_map.png', k, title=title))
+    families = sorted({r['family'] for r in results if 'family' in r})
+    for family in families:
+        chosen, chosen_alone = ([r for r in rows if r.get('family', family) == family] for rows in (results, alone))
+        suffix = f'_{family}' if len(families) > 1 else ''
+        written.append(plot_size_curve(chosen, out / f'size_curve{suffix}.png', chosen_alone, k, title))
+        if any(result['kind'] == 'pretrained' for result in chosen):
+            written.append(plot_heat_map(chosen, out / f'heat_map{suffix}.png', k, title=title))
     return written
 
 

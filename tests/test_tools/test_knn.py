@@ -85,6 +85,16 @@ def test_table_json_and_report(place, monkeypatch, capsys):
     ]
     assert (place / 'report/knn.md').read_text().count('| trained alone') == 3
 
+    for result in record['results'][:-1]:
+        result.update(family='ResNet', depth=[result['depth'], 1])
+    (place / 'out/resnet.json').write_text(json.dumps(record))
+    run(monkeypatch, place, 'report.py', 'out', '--out', 'both')
+    assert {p.name for p in (place / 'both').iterdir()} == {
+        *(f'{kind}_{family}.png' for kind in ('heat_map', 'size_curve') for family in ('ResNet', 'VisionTransformer')),
+        'knn.md',
+        'report.md',
+    }
+
 
 def test_two_processes_equal_one(place, monkeypatch):
     arguments = ['tiny.py', 'iter_5.pth', '--subnets', 'all', '--thumbnails', '--train', 'train', '--val', 'val']
