@@ -65,22 +65,20 @@ def read_knn(path: str | Path) -> dict[str, Any]:
 def read_results(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
     """Read the result files of all protocols; of a folder those in it, at any depth, and no other file.
 
+    A file that is named twice, or in a folder that is named too, is read once.
+
     Raises:
         FileNotFoundError: If a file or folder does not exist.
         ValueError: If a file is something else, or a folder has no result.
     """
-    found = []
+    found = {}
     for path in map(Path, paths):
-        if path.is_dir():
-            contents = [content for file in sorted(path.rglob('*.json')) if (content := _read(file)) is not None]
-            if not contents:
-                raise ValueError(f'{path} has no result files')
-            found += contents
-            continue
-        found.append(_read(path))
-        if found[-1] is None:
-            raise ValueError(f'{path} is no result of a protocol')
-    return found
+        files = sorted(path.rglob('*.json')) if path.is_dir() else [path]
+        contents = {file.resolve(): content for file in files if (content := _read(file)) is not None}
+        if not contents:
+            raise ValueError(f'{path} has no result files' if path.is_dir() else f'{path} is no result of a protocol')
+        found.update(contents)
+    return list(found.values())
 
 
 def _read(path: str | Path) -> dict[str, Any] | None:

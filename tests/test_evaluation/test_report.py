@@ -74,7 +74,9 @@ def test_page(tmp_path):
     ]:
         (folder / f'{name}.json').write_text(json.dumps(content(name, results, **settings)))
     (folder / 'log.json').write_text('{"loss": 1}\n{"loss": 2}')
-    page = report(read_results([tmp_path / 'results']))
+    contents = read_results([tmp_path, tmp_path / 'results'])
+    assert len(contents) == 4
+    page = report(contents)
     assert [line for line in page.splitlines() if line.startswith('## ')] == [
         '## k-NN',
         '## Linear probing',
