@@ -182,7 +182,8 @@ def test_small_recipes_take_what_is_extracted(kind, recipe, place, tmp_path):
     scratch = Runner.from_cfg(cfg)
     BackboneCheckHook().before_run(scratch)
     record = make_record(scratch, 'nowhere.pth', {'accuracy/top1': 50.0}, 1.0)
-    assert record['results'][0]['kind'] == 'from scratch' and record['pretrained'] is None
+    (result,) = record['results']
+    assert (result['kind'], result['name'], record['pretrained']) == ('from scratch', SMALL[kind][1], None)
 
 
 # Peak lr for the base batch, layer decay, epochs, drop path, size of the feature, weight decay.

@@ -138,15 +138,22 @@ def cluster_table(results: Iterable[Mapping[str, Any]]) -> str:
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Aligned Markdown: the first two columns to the left, numbers to the right."""
-    rows = [list(row) for row in rows]
-    widths = [max(map(len, cells)) for cells in zip(columns, *rows)]
-    rule = ['-' * w if i < 2 else '-' * (w - 1) + ':' for i, w in enumerate(widths)]
-    lines = [
-        ' | '.join(cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths)))
-        for row in [list(columns), rule, *rows]
-    ]
-    return '\n'.join(f'| {line} |' for line in lines)
+    """Aligned Markdown: columns of numbers to the right, others to the left."""
+    formatted = []
+    for title, *cells in zip(columns, *rows):
+        width = max(map(len, [title, *cells]))
+        to_right = any(cells) and all(cell == '' or _is_number(cell) for cell in cells)
+        rule = '-' * (width - 1) + (':' if to_right else '-')
+        formatted.append([(cell.rjust if to_right else cell.ljust)(width) for cell in [title, rule, *cells]])
+    return '\n'.join(f'| {" | ".join(line)} |' for line in zip(*formatted))
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def network_cells(result: Mapping[str, Any]) -> list[str]:

@@ -80,7 +80,8 @@ def _origin(content: Content) -> str:
     if content.get('iteration') is not None:
         parts.append(f'iteration {content["iteration"]} of {content["checkpoint"]}')
     if content.get('seconds'):
-        parts.append(f'{content["seconds"]:.0f} s with {content["processes"]} process(es)')
+        processes = '1 process' if content['processes'] == 1 else f'{content["processes"]} processes'
+        parts.append(f'{content["seconds"]:.0f} s with {processes}')
     parts += [content['time'], f'poa_mm {versions["poa_mm"]}, torch {versions["torch"]}']
     return f'({"; ".join(parts)})'
 

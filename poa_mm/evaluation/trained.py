@@ -16,7 +16,7 @@ from poa_mm.extraction.checkpoint import read_config
 from poa_mm.files import load_weights
 
 from .networks import STAGES
-from .records import versions
+from .records import depth_text, versions
 
 # The paper's data sets of transfer, by the class that reads them (iNaturalist: with the year).
 TRANSFER = {'CIFAR10': 'CIFAR-10', 'CIFAR100': 'CIFAR-100', 'Flowers102': 'Flowers', 'StanfordCars': 'Cars'}
@@ -45,14 +45,15 @@ def make_record(runner: Runner, checkpoint: str, metrics: Mapping[str, Any], sec
     backbone = getattr(model, 'backbone', model)
     start, origin = _origin(backbone_cfg)
     protocol = protocol_of(trained_with, metrics, frozen)
+    size = _size(backbone_cfg)
+    named = f'{size["width"]}x{depth_text(size["depth"])}' if size else Path(cfg.filename or '').stem
     network = dict(
         kind='from scratch' if start is None else 'pretrained',
-        name=origin.get('subnet') or '',
+        name=origin.get('subnet', named),
         params=sum(p.numel() for p in backbone.parameters()),
-        **_size(backbone_cfg),
+        **size,
         metrics={key: round(float(value), 4) for key, value in metrics.items() if _is_number(value)},
     )
-    network['name'] = network['name'] or Path(cfg.filename or '').stem
     main = ', '.join(f'{key} {value:g}' for key, value in list(network['metrics'].items())[:3])
     train = trained_with.get('train_dataloader') or {}
     return dict(

@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from poa_mm.evaluation import read_results
 from poa_mm.evaluation.paper import paper_cluster, paper_knn, paper_linear
-from poa_mm.evaluation.records import NETWORK_COLUMNS
+from poa_mm.evaluation.records import NETWORK_COLUMNS, markdown_table
 from poa_mm.evaluation.report import report
 from poa_mm.evaluation.trained import _size, protocol_of
 
@@ -99,6 +99,16 @@ def trained(name, result, source='CustomDataset flowers/val', **protocol):
     found = content(name, [result], **protocol)
     found['data']['val']['source'] = source
     return {**found, 'pretrained': dict(file='S.pth', iteration=9), 'config': 'x.py', 'seed_of_evaluation': 3}
+
+
+def test_numbers_to_the_right_and_words_to_the_left():
+    table = markdown_table(['depth', 'width 16', 'paper'], [['3-4', '9.5', ''], ['3-4-6', '10.5', '']])
+    assert table.splitlines() == [
+        '| depth | width 16 | paper |',
+        '| ----- | -------: | ----- |',
+        '| 3-4   |      9.5 |       |',
+        '| 3-4-6 |     10.5 |       |',
+    ]
 
 
 def test_trained_models_are_one_table_a_protocol(tmp_path):
