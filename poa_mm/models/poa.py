@@ -110,7 +110,7 @@ class POA(BaseSelfSupervisor):
         self.intact_weight, self.student_temp = intact_weight, student_temp
         self.loss_weights = {**LOSS_WEIGHTS, **loss_weights}
         # The time, told by PretrainScheduleHook before every iteration.
-        self.step = 0
+        self.step: int | None = None
         self.teacher_temp = 0.04
         self.patch_loss = True
 
@@ -131,7 +131,12 @@ class POA(BaseSelfSupervisor):
 
         Returns:
             ``loss``, and for the log the mean over heads of every component.
+
+        Raises:
+            RuntimeError: If nobody has told the model the time.
         """
+        if self.step is None:
+            raise RuntimeError('POA does not know its step: add PretrainScheduleHook to custom_hooks')
         subnet = self.sampler(self.step, get_rank()) if self.sampler else None
         losses = self.compute_losses(
             **inputs, subnet=subnet, teacher_temp=self.teacher_temp, patch_loss=self.patch_loss
@@ -337,7 +342,7 @@ def check_crops(global_crops: Tensor, local_crops: Tensor, masks: Tensor | None,
     num_images, odd = divmod(len(global_crops), 2)
     if odd or num_images < 2:
         raise ValueError(f'a batch needs two global crops of at least 2 images (KoLeo), got {len(global_crops)} crops')
-    if len(local_crops) % num_images:
-        raise ValueError(f'{len(local_crops)} local crops do not divide among {num_images} images')
+    if not len(local_crops) or len(local_crops) % num_images:
+        raise ValueError(f'{num_images} images need as many local crops each, at least 1, got {len(local_crops)}')
     if patch_loss and (masks is None or len(masks) != len(global_crops)):
         raise ValueError('the masked-patch loss needs one mask for every global crop')

@@ -191,6 +191,8 @@ def test_loss_draws_by_step_and_names_only_the_total_loss():
     globals_, locals_, masks = batch()
     inputs = dict(global_crops=globals_, local_crops=locals_, masks=masks)
     model.teacher_temp = 0.05
+    with pytest.raises(RuntimeError, match='PretrainScheduleHook'):
+        model.loss(inputs)
     totals = []
     for step in (0, 1, 0):
         model.step = step
@@ -246,8 +248,10 @@ def test_bad_batches():
     globals_, locals_, masks = batch()
     with pytest.raises(ValueError, match='at least 2 images'):
         model.compute_losses(globals_[:2], locals_[:3], masks[:2], teacher_temp=0.05)
-    with pytest.raises(ValueError, match='do not divide among 3 images'):
+    with pytest.raises(ValueError, match='need as many local crops each, at least 1, got 7'):
         model.compute_losses(globals_, locals_[:7], masks, teacher_temp=0.05)
+    with pytest.raises(ValueError, match='at least 1, got 0'):
+        model.compute_losses(globals_, locals_[:0], masks, teacher_temp=0.05)
     with pytest.raises(ValueError, match='one mask for every global crop'):
         model.compute_losses(globals_, locals_, None, teacher_temp=0.05)
     with pytest.raises(ValueError, match='do not fit 6 crops of 4 x 4 patches'):
