@@ -24,7 +24,7 @@ class SubnetSampler:
 
     Args:
         space: The space to draw from.
-        seed: Seed of the shuffles.
+        seed: Seed of the shuffles; ``None``: 0, until PretrainScheduleHook sets the run's.
         mode: ``'per_rank'``: every process draws its own sub-network; ``'shared'``: all train the same one;
             ``'by_cost'``: every process its own, but all of like cost.
         width_strength: The factor ``S`` of the smallest width.
@@ -41,7 +41,7 @@ class SubnetSampler:
     def __init__(
         self,
         space: SubnetSpace,
-        seed: int = 0,
+        seed: int | None = None,
         mode: str = 'per_rank',
         width_strength: float = 3.0,
         depth_strength: float = 3.0,
@@ -72,7 +72,7 @@ class SubnetSampler:
         self._order = lru_cache(maxsize=8)(self._find_order)
 
     def _shuffle(self, rank: int, pass_: int) -> np.ndarray:
-        return np.random.default_rng((self.seed, rank, pass_)).permutation(len(self.bag))
+        return np.random.default_rng((self.seed or 0, rank, pass_)).permutation(len(self.bag))
 
     def _find_order(self, rank: int, pass_: int) -> np.ndarray:
         """The entries of the bag in the order in which a process draws them."""

@@ -55,6 +55,7 @@ class TinyPOA(BaseModel):
         self.head = nn.ModuleList([TinyHead()])
         self.teacher = nn.ModuleDict(dict(backbone=self.backbone, head=self.head))
         self.teacher = copy.deepcopy(self.teacher).requires_grad_(False)
+        self.sampler = None
         self.seen = []
 
     def forward(self, x, mode='loss'):

@@ -13,7 +13,7 @@ from .common import optimizer_step, unwrapped
 class PretrainScheduleHook(Hook):
     """Sets ``model.step``, ``model.teacher_temp`` and ``model.patch_loss`` before every iteration.
 
-    All lengths are optimizer steps.
+    A sub-network sampler without a seed of its own gets the run's. All lengths are optimizer steps.
 
     Args:
         temp_start: First teacher temperature (POA: 0.04).
@@ -31,6 +31,12 @@ class PretrainScheduleHook(Hook):
         self.temp_final = temp_final
         self.temp_steps = temp_steps
         self.patch_loss_start = patch_loss_start
+
+    def before_train(self, runner: Runner) -> None:
+        """Give the sampler its seed."""
+        sampler = unwrapped(runner).sampler
+        if sampler is not None and sampler.seed is None:
+            sampler.seed = runner.seed
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
         """Set the three attributes of the model."""

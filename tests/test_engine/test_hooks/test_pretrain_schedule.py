@@ -1,5 +1,6 @@
 import pytest
 
+from poa_mm.elastic import SubnetSampler, SubnetSpace
 from poa_mm.engine import PretrainScheduleHook
 
 
@@ -23,6 +24,15 @@ def test_never_a_patch_loss(make_runner):
     runner.train()
     assert runner.model.patch_loss is False
     assert runner.model.teacher_temp == 0.07
+
+
+@pytest.mark.parametrize('given, expected', [(None, 7), (3, 3)])
+def test_the_sampler_follows_the_seed_of_the_run(make_runner, given, expected):
+    runner = make_runner(steps=1, hooks=[PretrainScheduleHook(0.04, 0.07, 0, None)])
+    runner.set_randomness(seed=7)
+    runner.model.sampler = SubnetSampler(SubnetSpace((32, 64), [(2, 3)]), seed=given)
+    runner.train()
+    assert runner.model.sampler.seed == expected
 
 
 def test_wrong_values():
