@@ -42,7 +42,6 @@ train_dataloader = dict(
     batch_size=batch_size,
     num_workers=2,
     persistent_workers=True,
-    drop_last=True,
     sampler=dict(type='SeededInfiniteSampler'),
     collate_fn=dict(type='poa_mm.multi_crop_collate', grid=(8, 8), mask_ratio=(0.1, 0.5)),
     dataset=dict(

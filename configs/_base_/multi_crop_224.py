@@ -9,7 +9,6 @@ train_dataloader = dict(
     num_workers=10,
     persistent_workers=True,
     pin_memory=True,
-    drop_last=True,
     sampler=dict(type='SeededInfiniteSampler'),
     # Patches of 16 px; Swin and ResNet mask cells of the same size.
     collate_fn=dict(type='poa_mm.multi_crop_collate', grid=(14, 14)),

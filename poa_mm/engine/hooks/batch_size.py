@@ -4,6 +4,7 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from poa_mm.datasets.sampler import SeededInfiniteSampler
 from poa_mm.registry import HOOKS
 
 
@@ -38,10 +39,10 @@ class BatchSizeCheckHook(Hook):
             raise ValueError(
                 f'The batch of one process must have at least {self.min_batch_size} images, got {batch_size}.'
             )
-        if not drop_last and not isinstance(loader.sampler, InfiniteSampler):
+        if not drop_last and not isinstance(loader.sampler, InfiniteSampler | SeededInfiniteSampler):
             rest = len(loader.sampler) % batch_size
             if 0 < rest < self.min_batch_size:
                 raise ValueError(
                     f'The last batch of an epoch would have {rest} of at least {self.min_batch_size} images: '
-                    'set drop_last=True or use InfiniteSampler.'
+                    'set drop_last=True or use SeededInfiniteSampler.'
                 )

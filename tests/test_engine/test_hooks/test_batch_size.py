@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
+from poa_mm.datasets import SeededInfiniteSampler
 from poa_mm.engine import BatchSizeCheckHook
 
 
@@ -34,6 +35,7 @@ def test_rest_of_an_epoch():
         check(FakeRunner(_loader(9, batch_size=4)))
     check(FakeRunner(_loader(9, batch_size=4, drop_last=True)))
     check(FakeRunner(_loader(10, batch_size=4)))
+    check(FakeRunner(_loader(9, batch_size=4, sampler=SeededInfiniteSampler(range(9)))))  # never ends
 
 
 def test_batch_sampler():
