@@ -100,8 +100,8 @@ def check_toolboxes(cfg: Config) -> None:
 def enable_amp(cfg: Config) -> None:
     """Switch mixed precision on.
 
-    Our own wrapper computes in bfloat16. MMEngine's becomes its ``AmpOptimWrapper`` (float16 with loss scaling),
-    which works on a GPU only; without one, ours with bfloat16 takes its place.
+    Our own wrapper computes in its ``amp_dtype``, by default bfloat16. MMEngine's becomes its ``AmpOptimWrapper``
+    (float16 with loss scaling), which works on a GPU only; without one, ours with bfloat16 takes its place.
 
     Raises:
         ValueError: The config's optimizer wrapper is neither, or ours cannot drive its optimizer.
@@ -110,7 +110,7 @@ def enable_amp(cfg: Config) -> None:
     kind = wrapper.get('type', 'OptimWrapper')
     kind = getattr(kind, '__name__', kind).rpartition('.')[2]
     if kind == 'PoaOptimWrapper':
-        wrapper.amp_dtype = 'bfloat16'
+        wrapper.amp_dtype = wrapper.get('amp_dtype') or 'bfloat16'
     elif kind not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise ValueError(f'--amp knows PoaOptimWrapper, OptimWrapper and AmpOptimWrapper, not {kind!r}')
     elif torch.cuda.is_available():

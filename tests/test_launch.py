@@ -66,6 +66,7 @@ ON_CPU = dict(type='poa_mm.PoaOptimWrapper', amp_dtype='bfloat16', optimizer=dic
         (dict(type='OptimWrapper'), True, dict(type='AmpOptimWrapper', loss_scale='dynamic')),
         (dict(type='AmpOptimWrapper', loss_scale=2.0), True, dict(type='AmpOptimWrapper', loss_scale=2.0)),
         (dict(type='poa_mm.PoaOptimWrapper'), True, dict(type='poa_mm.PoaOptimWrapper', amp_dtype='bfloat16')),
+        (dict(type='PoaOptimWrapper', amp_dtype='float16'), True, dict(type='PoaOptimWrapper', amp_dtype='float16')),
         (dict(type='poa_mm.PoaOptimWrapper'), False, dict(type='poa_mm.PoaOptimWrapper', amp_dtype='bfloat16')),
         (dict(optimizer=ADAMW), False, ON_CPU),
         (dict(type='AmpOptimWrapper', optimizer=ADAMW, loss_scale=2.0, dtype='float16'), False, ON_CPU),
