@@ -36,6 +36,9 @@ class ProjectionLayer(BaseModule):
         branch: Whose head, ``'teacher'`` or ``'student'``.
         scaled: Whether the heads were trained with scaled slices.
         init_cfg: Initialisation config of MMEngine.
+
+    Raises:
+        ValueError: If the branch is neither.
     """
 
     def __init__(
@@ -48,6 +51,8 @@ class ProjectionLayer(BaseModule):
         scaled: bool = True,
         init_cfg: dict | None = None,
     ) -> None:
+        if branch not in ('teacher', 'student'):
+            raise ValueError(f"branch must be 'teacher' or 'student', got {branch!r}")
         super().__init__(init_cfg)
         self.fc = nn.Linear(in_channels, hidden_dims)
         self.checkpoint, self.scaled = checkpoint, scaled

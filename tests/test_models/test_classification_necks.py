@@ -32,6 +32,8 @@ def test_projection_layer_is_that_of_the_head(tmp_path):
         neck = MODELS.build({**dict(type='ProjectionLayer', in_channels=8, hidden_dims=8, checkpoint=path), **wrong})
         with pytest.raises(ValueError, match=message):
             neck.init_weights()
+    with pytest.raises(ValueError, match="'teacher' or 'student', got 'techer'"):
+        MODELS.build(dict(type='ProjectionLayer', in_channels=8, branch='techer'))
 
 
 def test_concat_pool():
