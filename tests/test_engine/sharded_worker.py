@@ -3,6 +3,7 @@
 python sharded_worker.py RANK WORLD_SIZE FOLDER
 """
 
+import gc
 import os
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
@@ -88,6 +89,9 @@ def main(rank, world_size, folder):
         ),
     )
     torch.save(results, folder / f'{rank}.pt')
+    # The models of the four runs hold threads of the group; with them left, a process was seen to abort at its exit.
+    gc.collect()
+    dist.barrier()
     dist.destroy_process_group()
 
 
