@@ -20,6 +20,6 @@ param_scheduler = [
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=steps, val_interval=steps)
 default_hooks = dict(
     logger=dict(interval=20),
-    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=steps, max_keep_ckpts=1),
+    checkpoint=dict(type='poa_mm.AtomicCheckpointHook', by_epoch=False, interval=steps, max_keep_ckpts=1),
 )
 log_processor = dict(type='LogProcessor', window_size=20, by_epoch=False)

@@ -10,4 +10,8 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', betas=(0.9, 0.999), weight_decay=0.05, fused=True),
     lr_scaling=dict(rule='linear', batch_size=128, base_batch_size=1024),
 )
-custom_hooks = [dict(type='poa_mm.BackboneCheckHook'), dict(type='EMAHook', momentum=4e-5)]
+custom_hooks = [
+    dict(type='poa_mm.BackboneCheckHook'),
+    dict(type='poa_mm.BatchSizeCheckHook', min_batch_size=1),
+    dict(type='EMAHook', momentum=4e-5),
+]

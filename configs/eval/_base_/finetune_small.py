@@ -61,4 +61,4 @@ param_scheduler = [
 ]
 train_cfg = dict(by_epoch=True, max_epochs=10, val_interval=5)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10, max_keep_ckpts=1))
-custom_hooks = [dict(type='poa_mm.BackboneCheckHook')]
+custom_hooks = [dict(type='poa_mm.BackboneCheckHook'), dict(type='poa_mm.BatchSizeCheckHook', min_batch_size=1)]
