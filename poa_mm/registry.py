@@ -1,6 +1,7 @@
 """Child registries of MMEngine's, scope ``poa_mm``.
 
-Each names the packages that fill it, so a config finds a class without importing anything by hand.
+Each names the packages that fill it, so a config finds a class without importing anything by hand. Some hold nothing
+of ours: MMEngine warns where a default scope has no registry of the kind.
 """
 
 from mmengine import registry as root

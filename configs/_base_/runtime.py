@@ -21,7 +21,7 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),
 )
-# The variants without an intact student leave parameters without a gradient.
+# The mask token has no gradient until the masked-patch loss starts; without an intact student others have none either.
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=False, find_unused_parameters=True)
 randomness = dict(seed=0)
 

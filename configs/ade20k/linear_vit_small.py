@@ -24,7 +24,7 @@ model = dict(
                 num_heads=subnet['width'] // 32,
                 feedforward_channels=subnet['width'] * 4,
             ),
-            # Four even steps: 4 blocks are too few for those of the large networks.
+            # A quarter, a half and three quarters of the way, and the last.
             out_indices=[
                 subnet['depth'] * 1 // 4 - 1,
                 subnet['depth'] * 2 // 4 - 1,
