@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import time
 from collections.abc import Callable, Sequence
 
 import torch
@@ -84,9 +85,18 @@ def compare(first: TrainingStep, second: TrainingStep, steps: int = 10, warmup: 
     )
 
 
-def time_in_turn(functions: Sequence[Callable], rounds: int, device: torch.device) -> list[list[float]]:
-    """Seconds of every call, for every function; they take turns, each going first as often as the others."""
-    watch = Stopwatch(device)
+def time_in_turn(
+    functions: Sequence[Callable], rounds: int, device: torch.device, clock: Callable[[], float] = time.perf_counter
+) -> list[list[float]]:
+    """Seconds of every call, for every function; they take turns, each going first as often as the others.
+
+    Args:
+        functions: What is called, without arguments.
+        rounds: Calls of each.
+        device: Where they run.
+        clock: Seconds, on a CPU.
+    """
+    watch = Stopwatch(device, clock)
     marks = [[] for _ in functions]
     for number in range(rounds):
         for i in range(len(functions)):

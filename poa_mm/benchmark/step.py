@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from itertools import repeat
 from types import SimpleNamespace
@@ -18,6 +17,7 @@ from poa_mm.datasets.multi_crop import View
 from poa_mm.elastic import Subnet
 from poa_mm.elastic.sampler import relative_cost
 from poa_mm.engine import LayerDecayOptimWrapperConstructor, TeacherEMAHook
+from poa_mm.launch import load_config
 from poa_mm.models.poa import POA
 from poa_mm.registry import MODELS
 
@@ -42,7 +42,7 @@ class TrainingStep:
         images (int): Images of one step.
 
     Raises:
-        ValueError: If the config is not that of a POA pre-training.
+        ValueError: If the config is not that of a POA pre-training, or the device cannot be used.
     """
 
     def __init__(
@@ -53,23 +53,27 @@ class TrainingStep:
         batch_size: int | None = None,
         real_data: bool = False,
     ) -> None:
+        check_pretraining(cfg)
+        check_device(device)
         loader = cfg.train_dataloader.to_dict()
         loader['batch_size'] = batch_size = batch_size or loader['batch_size']
         torch.manual_seed(0)
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'poa_mm')):
             self.model = MODELS.build(cfg.model)
-            if not isinstance(self.model, POA):
-                raise ValueError(f'the benchmark is of POA pre-training, not of {type(self.model).__name__}')
             # MMEngine logs what it did to every parameter.
             logging.disable(logging.INFO)
             self.model.init_weights()
             logging.disable(logging.NOTSET)
             self.model.to(device).train()
+            self.model.step = 0
             wrapper = {**cfg.optim_wrapper.to_dict(), 'lr_scaling': None}
             paramwise = wrapper.pop('paramwise_cfg', None)
             wrapper.pop('constructor', None)
             self.wrapper = LayerDecayOptimWrapperConstructor(wrapper, paramwise)(self.model)
-            self.batches = iter(Runner.build_dataloader(loader, seed=0)) if real_data else repeat(random_batch(loader))
+            if real_data:
+                self.batches = iter(Runner.build_dataloader(loader, seed=0))
+            else:
+                self.batches = repeat(random_batch(loader, device))
         self.loader = loader
         self.ema = TeacherEMAHook(start=0.999, final=0.999, steps=1)
         self.ema.before_train(SimpleNamespace(model=self.model))
@@ -80,6 +84,30 @@ class TrainingStep:
         if self.subnet:
             self.model.sampler = lambda step, rank: self.subnet
         self.watch = Stopwatch(device)
+
+    @classmethod
+    def from_config(cls, path: str, options: dict, device: str, amp: str | None = None, **arguments) -> TrainingStep:
+        """The step of a config file, with the convolutions chosen as the config says.
+
+        Args:
+            path: The config file.
+            options: Dotted keys and their values, as ``--cfg-options`` gives them.
+            device: Where to run, ``'cpu'``, ``'cuda'`` or ``'cuda:1'``.
+            amp: ``'none'``, ``'bfloat16'`` or ``'float16'``; ``None`` for the config's precision.
+            arguments: Of the class.
+
+        Raises:
+            FileNotFoundError: There is no such config.
+            ValueError: An option does not fit, the config is not that of a POA pre-training, or the device cannot be
+                used.
+            ModuleNotFoundError: The config uses a toolbox that is not installed.
+        """
+        cfg = load_config(path, options, None, 'none')
+        check_pretraining(cfg)
+        if amp:
+            cfg.optim_wrapper.amp_dtype = None if amp == 'none' else amp
+        torch.backends.cudnn.benchmark = cfg.get('env_cfg', {}).get('cudnn_benchmark', False)
+        return cls(cfg, check_device(device), **arguments)
 
     def _choose(self, wanted: str) -> Subnet | None:
         sampler, space = self.model.sampler, self.model.backbone.space
@@ -93,7 +121,7 @@ class TrainingStep:
 
     def resize(self, batch_size: int) -> None:
         """Go on with random crops of another number of images."""
-        self.batches = repeat(random_batch({**self.loader, 'batch_size': batch_size}))
+        self.batches = repeat(random_batch({**self.loader, 'batch_size': batch_size}, self.device))
         self.images = batch_size * self.iterations
 
     def __call__(self) -> None:
@@ -114,8 +142,7 @@ class TrainingStep:
         """The teacher follows."""
         self.ema.update(0.999, self.wrapper.finite)
 
-    @contextmanager
-    def watched(self) -> Iterator[None]:
+    def watched(self) -> AbstractContextManager[None]:
         """Within it, the parts of a step add to ``watch``; outside it nothing is in their way."""
         model, wrapper = self.model, self.wrapper
 
@@ -136,13 +163,34 @@ class TrainingStep:
             (wrapper, 'zero_grad', 'optimizer'),
             (self, 'update_teacher', 'EMA'),
         ]
-        for owner, attribute, name in parts:
-            setattr(owner, attribute, self.watch.timed(getattr(owner, attribute), name))
-        try:
-            yield
-        finally:
-            for owner, attribute, _ in parts:
-                delattr(owner, attribute)
+        return self.watch.watching(parts)
+
+
+def check_pretraining(cfg: Config) -> None:
+    """Refuse the config of anything else before it is built.
+
+    Raises:
+        ValueError: If the config is not that of a POA pre-training.
+    """
+    kind = cfg.get('model', {}).get('type', 'a config without a model')
+    found = MODELS.get(kind) if isinstance(kind, str) else kind
+    if not (isinstance(found, type) and issubclass(found, POA)):
+        raise ValueError(f'the benchmark is of POA pre-training, not of {getattr(kind, "__name__", kind)}')
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """The device, made the current one: events are recorded there.
+
+    Raises:
+        ValueError: If it cannot be used.
+    """
+    try:
+        found = torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:  # PyTorch without CUDA asserts
+        raise ValueError(f"device '{device}' cannot be used: {str(error).splitlines()[0]}") from error
+    if found.type == 'cuda':
+        torch.cuda.set_device(found)
+    return found
 
 
 def _heads(model: POA) -> list[torch.nn.Module]:
@@ -150,8 +198,8 @@ def _heads(model: POA) -> list[torch.nn.Module]:
     return [head for head in found if head is not None]
 
 
-def random_batch(loader: dict) -> dict:
-    """A batch of noise, of the sizes and with the masks of a dataloader's config."""
+def random_batch(loader: dict, device: torch.device) -> dict:
+    """A batch of noise on the host, of the sizes and with the masks of a dataloader's config."""
     views = {kind: View.from_config(kind, cfg) for kind, cfg in loader['dataset']['views'].items()}
     size, local = views['global_1'].size, views['local']
     samples = [
@@ -164,4 +212,7 @@ def random_batch(loader: dict) -> dict:
         for _ in range(loader['batch_size'])
     ]
     options = dict(loader['collate_fn'])
-    return partial(FUNCTIONS.get(options.pop('type')), **options)(samples)
+    batch = partial(FUNCTIONS.get(options.pop('type')), **options)(samples)
+    if device.type == 'cuda' and loader.get('pin_memory'):  # else every copy waits for the device
+        batch['inputs'] = {name: value.pin_memory() for name, value in batch['inputs'].items()}
+    return batch
