@@ -1,7 +1,6 @@
 """Each speed-up of the step against the slow version that it replaced, in turn in one run, on the CPU."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -11,19 +10,19 @@ import torch
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from poa_mm.benchmark import spread
+from poa_mm.benchmark.command import positive, result_file
 from poa_mm.benchmark.parts import PARTS, Differentiable
 from poa_mm.benchmark.report import time_in_turn
+from poa_mm.evaluation.records import write_json
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--rounds', type=int, default=20, help='pairs of calls (20)')
+    parser.add_argument('--rounds', type=positive, default=20, help='pairs of calls (20)')
     parser.add_argument('--only', default='', metavar='TEXT', help='changes whose name contains this')
     parser.add_argument('--small', action='store_true', help='sizes of milliseconds, to try the command')
-    parser.add_argument('--out', type=Path, help='JSON file for the result')
+    parser.add_argument('--out', type=result_file, help='JSON file for the result')
     args = parser.parse_args()
-    if args.rounds < 1:
-        parser.error(f'--rounds must be at least 1, got {args.rounds}')
     parts = [part for part in PARTS if args.only in part.name]
     if not parts:
         parser.error(f'--only {args.only!r} is in none of: ' + '; '.join(part.name for part in PARTS))
@@ -43,9 +42,8 @@ def main() -> None:
         kept = '' if kept is None else f'{kept:.2f}'
         print(f'| {part.name} | {median:.2f} | {low:.2f} to {high:.2f} | {kept} |', flush=True)
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
         told = dict(rounds=args.rounds, threads=torch.get_num_threads(), torch=torch.__version__, results=results)
-        args.out.write_text(json.dumps(told, indent=1) + '\n')
+        write_json(args.out, told)
 
 
 if __name__ == '__main__':

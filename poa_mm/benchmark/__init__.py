@@ -6,7 +6,7 @@ from .report import benchmark, compare, describe
 from .revisions import compare_revision
 from .step import TrainingStep
 from .stopwatch import Stopwatch, spread
-from .straggling import slowest
+from .straggling import slowest, straggling
 
 __all__ = [
     'OperationCounter',
@@ -23,4 +23,5 @@ __all__ = [
     'slowest',
     'spread',
     'square_product_rate',
+    'straggling',
 ]

@@ -17,6 +17,7 @@ def main(path: str, options: dict, amp: str | None, device: str, arguments: dict
     from poa_mm.benchmark import TrainingStep
     from poa_mm.launch import load_config
 
+    # What TrainingStep.from_config does, which older revisions lack.
     cfg = load_config(path, options, None, 'none')
     if amp:
         cfg.optim_wrapper.amp_dtype = None if amp == 'none' else amp

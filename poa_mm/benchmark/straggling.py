@@ -3,9 +3,37 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from mmengine.config import Config
 
 from poa_mm.elastic import SubnetSampler
 from poa_mm.elastic.sampler import relative_cost
+from poa_mm.registry import MODELS
+
+from .step import check_pretraining
+
+MODES = [
+    dict(mode='per_rank'),
+    dict(mode='shared'),
+    *(dict(mode='by_cost', cost_classes=number) for number in (4, 8, 16)),
+]
+
+
+def straggling(cfg: Config, ranks: int) -> dict[str, float]:
+    """:func:`slowest` for every mode of the sampler.
+
+    Args:
+        cfg: A pre-training config.
+        ranks: Number of processes.
+
+    Raises:
+        ValueError: If the config is not that of a POA pre-training.
+    """
+    check_pretraining(cfg)
+    with torch.device('meta'):
+        space = MODELS.build({'_scope_': 'poa_mm', **cfg.model.backbone}).space
+    options = cfg.model.get('sampler') or {}
+    return {str(mode): slowest(SubnetSampler(space, **{**options, **mode}), ranks) for mode in MODES}
 
 
 def slowest(sampler: SubnetSampler, ranks: int, passes: int = 10) -> float:

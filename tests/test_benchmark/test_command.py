@@ -48,3 +48,37 @@ def test_errors(run, capsys):
     with pytest.raises(SystemExit):
         run('--subnet', '9x9')
     assert 'sub-network 9x9 is not in this space' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ('--steps 0', '--steps: must be a whole number of at least 1, got '),
+        ('--steps=-2', 'got '),
+        ('--warmup=-1', '--warmup: must be a whole number of at least 0, got '),
+        ('--batch-size 0', '--batch-size: must be a whole number of at least 1'),
+        ('--straggling 0', '--straggling: must be a whole number of at least 1'),
+        ('--straggling 2 --compare x.py', 'not allowed with argument'),
+        ('--against HEAD --compare x.py', 'not allowed with argument'),
+        ('--against HEAD --compare-options a=1', '--compare-options goes with --compare or alone'),
+        ('--device nonsense', "device 'nonsense' cannot be used: "),
+        ('--compare nowhere.py', "config 'nowhere.py' does not exist"),
+        ('--out /proc/none/out.json', 'cannot write into /proc/none'),
+        ('--out /', '/ is a folder'),
+    ],
+)
+def test_mistakes_end_in_one_sentence(run, capsys, arguments, message):
+    with pytest.raises(SystemExit) as stopped:
+        run(*arguments.split())
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if 'error:' in line]
+    assert stopped.value.code == 2 and message in line
+
+
+@pytest.mark.parametrize('more', [[], ['--straggling', '2']])
+def test_config_of_something_else(run, config_file, capsys, more):
+    text = config_file.read_text()
+    for other, message in ((text.replace("'POA'", "'mmdet.MaskRCNN'"), 'mmdet.MaskRCNN'), ('a = 1', 'without a model')):
+        config_file.write_text(other)
+        with pytest.raises(SystemExit):
+            run(*more)
+        assert 'the benchmark is of POA pre-training, not of' in (told := capsys.readouterr().err) and message in told

@@ -43,3 +43,7 @@ def test_command(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         runpy.run_path(str(TOOL), run_name='__main__')
     assert 'is in none of' in capsys.readouterr().err
+    monkeypatch.setattr(sys, 'argv', [str(TOOL), '--rounds', '0'])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(TOOL), run_name='__main__')
+    assert '--rounds: must be a whole number of at least 1' in capsys.readouterr().err
