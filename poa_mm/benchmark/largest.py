@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable
 
 import torch
 
 from .step import TrainingStep
 
-# What PyTorch's libraries say when there is no memory for their own buffers.
-NO_MEMORY = ('out of memory', 'ALLOC_FAILED', 'not enough memory')
+# What PyTorch's libraries say when there is no memory for their own buffers; cuDNN, when all its algorithms want more.
+NO_MEMORY = ('out of memory', 'ALLOC_FAILED', 'not enough memory', 'unable to find an engine', 'valid cuDNN algorithm')
 
 
-def largest_batch(step: TrainingStep, limit: int, start: int = 2) -> int:
+def largest_batch(
+    step: TrainingStep, limit: int, start: int = 2, tell: Callable[[str], None] = lambda text: None
+) -> int:
     """The largest number of images with which two steps can be done; the step is left with it.
 
     Images are doubled until memory runs out, then halved in between until the answer is known to a sixteenth.
@@ -22,11 +25,19 @@ def largest_batch(step: TrainingStep, limit: int, start: int = 2) -> int:
         step: With random crops. Give it the intact network as elastic student: any other needs less.
         limit: More images are not tried.
         start: First number of images.
+        tell: Gets a line for every number that is tried.
 
     Raises:
         ValueError: If there is no memory for ``start`` images.
     """
-    found = search(lambda images: fits(step, images), start, limit)
+
+    def tried(images: int) -> bool:
+        begin = time.perf_counter()
+        done = fits(step, images)
+        tell(f'{images} images: {"enough" if done else "no"} memory, {time.perf_counter() - begin:.1f} s')
+        return done
+
+    found = search(tried, start, limit)
     step.resize(found)
     return found
 

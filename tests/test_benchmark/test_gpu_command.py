@@ -50,6 +50,7 @@ def test_one_that_fails_leaves_the_others(monkeypatch, tmp_path):
     assert run(monkeypatch, '--tiny', '--steps', 1, '--out', tmp_path, *options) == 1
     told = json.loads((tmp_path / 'benchmark_gpu.json').read_text())
     assert list(told['failed']) == ['Swin-B'] and [r['network'] for r in told['results']] == ['ViT-L/16']
+    assert 'Swin-B' not in (tmp_path / 'benchmark_gpu.md').read_text()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')

@@ -34,7 +34,9 @@ def test_a_step_that_runs_out_of_memory_leaves_the_next_one_whole(config, monkey
         return loss
 
     monkeypatch.setattr(step.model, 'compute_losses', limited)
-    assert largest_batch(step, limit=12) == 5
+    told = []
+    assert largest_batch(step, limit=12, tell=told.append) == 5
+    assert told[0].startswith('2 images: enough memory') and any(line.startswith('8 images: no') for line in told)
     assert step.images == 10 and next(step.batches)['inputs']['global_crops'].shape[0] == 10
     assert not fits(step, 6) and all(p.grad is None for p in step.model.parameters())
     assert fits(step, 4)
