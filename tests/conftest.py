@@ -5,6 +5,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from poa_mm.registry import MODELS
+
 
 @pytest.fixture(autouse=True)
 def scopes_stay():
@@ -26,3 +28,21 @@ def swin_on_meta(monkeypatch):
     """OpenMMLab's Swins read numbers out of ``torch.linspace`` (drop path), which the meta device does not have."""
     linspace = torch.linspace
     monkeypatch.setattr(torch, 'linspace', lambda *args, **kwargs: linspace(*args, **{**kwargs, 'device': 'cpu'}))
+
+
+@pytest.fixture(scope='session')
+def random_backbone():
+    """``random_backbone(cfg)`` builds a backbone in eval mode with all parameters random, biases and norms too."""
+
+    @torch.no_grad()
+    def build(cfg: dict) -> torch.nn.Module:
+        torch.manual_seed(0)
+        backbone = MODELS.build({'_scope_': 'poa_mm', **cfg}).eval()
+        for name, parameter in backbone.named_parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(0, parameter[0].numel() ** -0.5)
+            else:
+                parameter.normal_(float(name.endswith('weight')), 0.2)
+        return backbone
+
+    return build

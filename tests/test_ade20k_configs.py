@@ -78,19 +78,6 @@ def family(name: str) -> str:
     return next(kind for key, kind in dict(vit='vit', swin='swin', resnet='resnet', _r='resnet').items() if key in name)
 
 
-def built(elastic: dict) -> nn.Module:
-    """An elastic network whose every parameter matters."""
-    torch.manual_seed(0)
-    backbone = MODELS.build({'_scope_': 'poa_mm', **elastic}).eval()
-    with torch.no_grad():
-        for name, parameter in backbone.named_parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(0, parameter[0].numel() ** -0.5)
-            else:
-                parameter.normal_(float(name.endswith('weight')), 0.2)
-    return backbone
-
-
 def segmentor(cfg: dict) -> nn.Module:
     init_default_scope('mmseg')
     return revert_sync_batchnorm(MODELS.build({'_scope_': 'mmseg', **cfg}))
@@ -102,14 +89,14 @@ def own_backbone(cfg: Config) -> Config:
 
 
 @pytest.fixture(scope='module')
-def place(tmp_path_factory):
+def place(tmp_path_factory, random_backbone):
     """Extracted networks, and photographs with label maps: the left half is a wall, the right half sky."""
     folder = tmp_path_factory.mktemp('ade')
     for kind, (elastic, subnet, *_) in ELASTIC.items():
-        export_subnet(built(elastic), subnet, folder / kind, {}, format='mmseg')
+        export_subnet(random_backbone(elastic), subnet, folder / kind, {}, format='mmseg')
         config, subnet = SMALL[kind]
         elastic = Config.fromfile(ROOT / 'configs' / f'{config}.py').model.backbone
-        export_subnet(built(elastic), subnet, folder / 'small', {}, format='mmseg')
+        export_subnet(random_backbone(elastic), subnet, folder / 'small', {}, format='mmseg')
     rng = np.random.default_rng(0)
     for split, count in dict(training=8, validation=2).items():
         for kind in ('images', 'annotations'):
@@ -310,13 +297,13 @@ def elastic_maps(elastic: nn.Module, images: torch.Tensor, subnet, out_indices) 
 
 @pytest.mark.parametrize('kind', ELASTIC)
 @torch.no_grad()
-def test_maps_are_those_of_the_elastic_network(kind, place, tmp_path):
+def test_maps_are_those_of_the_elastic_network(kind, place, tmp_path, random_backbone):
     """From the file to the rounding of fp32; with weights that were scaled in double precision, to that of fp64."""
     elastic_cfg, subnet, *_ = ELASTIC[kind]
     name = dict(vit='upernet_vits_160k', swin='upernet_swint_160k', resnet='upernet_r50_160k')[kind]
     model = segmentor(shrink(name, place, tmp_path).model).eval()
     model.init_weights()
-    elastic = built(elastic_cfg)
+    elastic = random_backbone(elastic_cfg)
     subnet = elastic.space.parse(subnet)
     single, double = (torch.float32, 1e-5), (torch.float64, 1e-12)
     for shape, (dtype, tolerance) in (((32, 32), single), ((40, 72), single), ((32, 32), double)):
