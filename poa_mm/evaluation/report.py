@@ -93,7 +93,7 @@ def _knn(content: Content) -> str:
             *network_cells(r),
             *(f'{r["accuracy"][str(k)]:.2f}' for k in ks),
             f'{r["best"]:.2f}',
-            _number(paper_knn(_known(r, content))),
+            _number(paper_knn(r)),
         ]
         for r in content['results']
     ]
@@ -107,7 +107,7 @@ def _linear(content: Content) -> str:
             f'{r["best"]:.2f}',
             r['best_setting']['features'],
             f'{r["best_setting"]["learning_rate"]:g}',
-            _number(paper_linear(_known(r, content))),
+            _number(paper_linear(r)),
         ]
         for r in content['results']
     ]
@@ -117,7 +117,7 @@ def _linear(content: Content) -> str:
 def _cluster(content: Content) -> str:
     rows = []
     for r in content['results']:
-        paper = paper_cluster(_known(r, content)) or {}
+        paper = paper_cluster(r) or {}
         rows.append([*network_cells(r), *(f'{r[s]:.2f}' for s in SCORES), *(_number(paper.get(s)) for s in SCORES)])
     columns = [*(s.upper() for s in SCORES), *(f'paper {s.upper()}' for s in SCORES)]
     return markdown_table([*NETWORK_COLUMNS, *columns], rows)
@@ -158,7 +158,7 @@ def _grids(results: Sequence[Content]) -> list[str]:
 
 def _paper_tables(name: str, contents: Sequence[Content]) -> list[str]:
     """What the paper says of the families that were measured, for networks of other sizes."""
-    families = {FAMILIES.get(_known(r, c).get('family')) for c in contents for r in c['results']} - {None}
+    families = {FAMILIES.get(r.get('family')) for c in contents for r in c['results']} - {None}
     archs = [arch for family in NAMES if family in families for arch in NAMES[family].values()]
     if name in ('knn', 'linear'):
         rows = [
@@ -177,17 +177,6 @@ def _paper_tables(name: str, contents: Sequence[Content]) -> list[str]:
     else:
         rows, columns = [], []
     return [f'In the paper, on ImageNet-1K:\n\n{markdown_table(columns, rows)}'] if rows else []
-
-
-def _known(result: Content, content: Content) -> Content:
-    """A result entry with its family, which older files do not say, by the name of the config."""
-    if 'family' in result or 'width' not in result:
-        return result
-    if isinstance(result['depth'], list):
-        return {**result, 'family': 'ResNet'}
-    config = str(content.get('config') or '').lower()
-    found = [name for name in FAMILIES if FAMILIES[name] in config]
-    return {**result, 'family': found[0]} if len(found) == 1 else result
 
 
 def _number(value: float | None) -> str:

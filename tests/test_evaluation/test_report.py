@@ -192,13 +192,6 @@ def test_protocol_of_a_run(config, metrics, expected):
     assert protocol_of(cfg, metrics, frozen=False) == {**expected, 'max_epochs': 3}
 
 
-def test_older_files_say_no_family():
-    old = entry(None, 384, 12, accuracy={'10': 50.0}, best=50.0)
-    del old['family']
-    assert '76.78' in report([dict(content('knn', [old], ks=[10]), config='configs/poa_vitl.py')])
-    assert '76.78' not in report([content('knn', [old], ks=[10])])
-
-
 def test_what_is_no_result(tmp_path):
     with pytest.raises(ValueError, match='has no result files'):
         read_results([tmp_path])
