@@ -10,7 +10,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 try:
     from poa_mm.evaluation import knn_table, read_knn, read_results
     from poa_mm.evaluation.report import report
-    from poa_mm.visualization import plot_heat_map, plot_size_curve
+    from poa_mm.visualization import STYLES, plot_heat_map, plot_size_curve
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is not installed: see docs/install.md (make env, or pip install poa_mm[openmmlab])')
 
@@ -36,7 +36,7 @@ def draw_knn(files: list[dict], single: list[str], out: Path, k: int | None, tit
     notes = ''.join(f'- {content["summary"]} ({content["time"]})\n' for content in files)
     (out / 'knn.md').write_text(f'{table}\n\n{notes}')
     written = [out / 'knn.md']
-    families = sorted({r['family'] for r in results if 'family' in r})
+    families = sorted({r['family'] for r in results if r['kind'] in STYLES})
     for family in families:
         chosen, chosen_alone = ([r for r in rows if r.get('family', family) == family] for rows in (results, alone))
         suffix = f'_{family}' if len(families) > 1 else ''

@@ -1,5 +1,5 @@
 """Pictures of results."""
 
-from .knn_pictures import plot_heat_map, plot_size_curve
+from .knn_pictures import STYLES, plot_heat_map, plot_size_curve
 
-__all__ = ['plot_heat_map', 'plot_size_curve']
+__all__ = ['STYLES', 'plot_heat_map', 'plot_size_curve']

@@ -15,6 +15,7 @@ Results = Sequence[Mapping[str, Any]]
 
 STYLES = {  # colours that are told apart with colour-blind eyes, and in print
     'pretrained': dict(color='#0072B2', marker='o', label='pre-trained'),
+    'extracted': dict(color='#009E73', marker='^', label='extracted'),
     'untrained': dict(color='#767676', marker='s', label='untrained'),
 }
 SINGLE_STYLE = dict(color='#D55E00', marker='D', label='each trained alone')
@@ -29,7 +30,7 @@ def plot_size_curve(
     Every network is a dot; the line is the best pre-trained one up to each size.
 
     Args:
-        results: Entries of k-NN result files (kinds ``pretrained``, ``untrained``, ``thumbnails``).
+        results: Entries of k-NN result files (kinds of :data:`STYLES`, and ``thumbnails``).
         path: Picture to write; its ending says the format.
         single: Entries for networks that were trained alone.
         k: Number of neighbours; ``None`` for each network's best.
@@ -51,7 +52,7 @@ def plot_size_curve(
         if kind == 'pretrained':
             front = np.maximum.accumulate(values)
             axes.plot(sizes, front, color=style['color'], lw=1.5, drawstyle='steps-post', alpha=0.5)
-        if kind == 'pretrained' and len(points) <= 16:
+        if kind != 'untrained' and len(points) <= 16:
             for size, value, name in points:
                 axes.annotate(name, (size, value), (0, 6), textcoords='offset points', ha='center', fontsize=7)
     if single:

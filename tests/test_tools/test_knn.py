@@ -124,6 +124,8 @@ def test_extracted_files_equal_their_checkpoint(place, monkeypatch):
     assert [r['kind'] for r in cut['results']] == ['extracted'] * 2
     assert cut['results'][1]['file'] == 'subnets/24x3.pth' and cut['files'][1]['checkpoint'] == 'iter_5.pth'
     assert cut['protocol'] == whole['protocol'] and cut['protocol']['crop'] == 16
+    run(monkeypatch, place, 'report.py', 'cut.json', '--out', 'report')
+    assert sorted(p.name for p in (place / 'report').iterdir()) == ['knn.md', 'report.md', 'size_curve.png']
 
 
 @pytest.mark.parametrize(

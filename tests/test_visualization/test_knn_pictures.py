@@ -54,6 +54,14 @@ def test_size_curve(results, figures, tmp_path):
     assert axes.get_xscale() == 'log'
 
 
+def test_size_curve_of_extracted_networks(figures, tmp_path):
+    plot_size_curve([entry('extracted', 16, 2, 41.0)], tmp_path / 'curve.png')
+    axes = figures[0].axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ['extracted']
+    assert axes.collections[0].get_offsets().tolist() == [[pytest.approx(12 * 16**2 * 2 / 1e6), 41.0]]
+    assert [text.get_text() for text in axes.texts] == ['16']
+
+
 def test_heat_map(results, figures, tmp_path):
     assert plot_heat_map(results[1:], tmp_path / 'map.png').is_file()
     image = figures[0].axes[0].images[0].get_array()
