@@ -4,7 +4,13 @@ _base_ = 'finetune_resnet_small.py'
 
 model = dict(
     backbone=dict(out_indices=(2,)),
-    neck=dict(_delete_=True, type='poa_mm.ProjectionLayer', in_channels=256, hidden_dims=512, checkpoint=None),
+    neck=dict(
+        _delete_=True,
+        type='poa_mm.ProjectionLayer',
+        in_channels=256,
+        hidden_dims=512,
+        checkpoint='work_dirs/poa_resnet_small/iter_1000.pth',
+    ),
     head=dict(in_channels=512),
 )
 train_dataloader = dict(dataset=dict(fraction=0.1))

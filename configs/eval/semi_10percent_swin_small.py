@@ -8,7 +8,7 @@ model = dict(
         type='poa_mm.ProjectionLayer',
         in_channels=_base_.subnet['width'] * 4,
         hidden_dims=512,
-        checkpoint=None,
+        checkpoint='work_dirs/poa_swin_small/iter_1000.pth',
     ),
     head=dict(in_channels=512),
 )

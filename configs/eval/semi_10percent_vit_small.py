@@ -1,15 +1,20 @@
 """A tenth of the labels of small data, from the first layer of the projection head; see finetune_vit_small.py.
 
-tools/train.py configs/eval/semi_10percent_vit_small.py --cfg-options model.neck.checkpoint=CHECKPOINT
+tools/train.py configs/eval/semi_10percent_vit_small.py
 
-A tenth of the images, ten times as many epochs: as many steps. From scratch: leave the neck's checkpoint out, and
---cfg-options model.backbone.init_cfg=None
+A tenth of the images, ten times as many epochs: as many steps. From scratch: --cfg-options model.neck.checkpoint=None
+model.backbone.init_cfg=None
 """
 
 _base_ = 'finetune_vit_small.py'
 
 model = dict(
-    neck=dict(type='poa_mm.ProjectionLayer', in_channels=_base_.subnet['width'], hidden_dims=512, checkpoint=None),
+    neck=dict(
+        type='poa_mm.ProjectionLayer',
+        in_channels=_base_.subnet['width'],
+        hidden_dims=512,
+        checkpoint='work_dirs/poa_vit_small/iter_1000.pth',
+    ),
     head=dict(in_channels=512),
 )
 train_dataloader = dict(dataset=dict(fraction=0.1))

@@ -1,7 +1,7 @@
 """ViT-S fine-tuned with 1 % of ImageNet's labels, from the first layer of the projection head (POA, sec. 4).
 
 tools/extract.py CHECKPOINT --subnets S --out subnets
-tools/dist_train.sh configs/eval/semi_1percent_vits.py 8 --cfg-options model.neck.checkpoint=CHECKPOINT
+tools/dist_train.sh configs/eval/semi_1percent_vits.py 8
 """
 
 _base_ = ['_base_/vit.py', '_base_/semi.py']
@@ -19,9 +19,13 @@ model = dict(
         drop_path_rate=0.1,
         init_cfg=dict(checkpoint=subnet['checkpoint']),
     ),
-    # Set it to the checkpoint that the network was extracted from; None starts that layer untrained.
+    # The checkpoint that the network was extracted from; None starts this layer untrained.
     neck=dict(
-        _delete_=True, type='poa_mm.ProjectionLayer', in_channels=subnet['width'], hidden_dims=2048, checkpoint=None
+        _delete_=True,
+        type='poa_mm.ProjectionLayer',
+        in_channels=subnet['width'],
+        hidden_dims=2048,
+        checkpoint='work_dirs/poa_vitl/iter_1107200.pth',
     ),
     head=dict(_delete_=True, type='LinearClsHead', num_classes=1000, in_channels=2048),
     train_cfg=None,
