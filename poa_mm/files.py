@@ -35,11 +35,15 @@ class Inert(dict):
     __hash__ = object.__hash__
 
 
+# Whole names: since protocol 4 a name may have dots, and the attributes of a function lead to everything.
+REBUILDS_TENSOR = ('_rebuild_tensor_v2', '_rebuild_tensor_v3', '_rebuild_parameter', '_rebuild_parameter_with_state')
+
+
 class InertUnpickler(pickle.Unpickler):
     """Resolves the names that tensors are made of, and no other."""
 
     def find_class(self, module: str, name: str) -> Any:
-        rebuilds_tensor = module == 'torch._utils' and name.startswith('_rebuild_')
+        rebuilds_tensor = module == 'torch._utils' and name in REBUILDS_TENSOR
         tensor_part = module == 'torch' and (
             name in ('Size', 'device') or isinstance(getattr(torch, name, None), torch.dtype)
         )

@@ -146,7 +146,6 @@ def test_a_damaged_pickle_inside_a_whole_archive(tmp_path):
     assert '\n' not in str(stopped.value)
 
 
-@pytest.mark.xfail(strict=True, reason='InertUnpickler.find_class follows the dots of a name')
 def test_no_way_through_the_attributes_of_what_is_allowed(tmp_path):
     """Since protocol 4 a name may have dots; those of a function lead to all builtins."""
 
