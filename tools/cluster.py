@@ -10,7 +10,6 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 try:
     from poa_mm.evaluation.clustering import run_clustering
     from poa_mm.evaluation.command import add_arguments, run_command
-    from poa_mm.evaluation.records import cluster_table
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is not installed: see docs/install.md; clustering also needs scikit-learn and scipy')
 
@@ -21,7 +20,7 @@ def main() -> None:
     parser.add_argument('--clusters', type=int, help='number of clusters (that of the classes)')
     parser.add_argument('--restarts', type=int, help='of k-means, the best of which counts (10)')
     args = parser.parse_args()
-    run_command(parser, args, run_clustering, lambda r: cluster_table(r['results']), ('clusters', 'restarts'))
+    run_command(parser, args, run_clustering, ('clusters', 'restarts'))
 
 
 if __name__ == '__main__':

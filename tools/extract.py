@@ -10,7 +10,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 try:
     from mmengine.config import Config
 
-    from poa_mm.evaluation.records import markdown_table
+    from poa_mm.evaluation import markdown_table
     from poa_mm.extraction import FORMATS, count_params, export_subnet, load_pretrained
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is not installed: see docs/install.md (make env, or pip install poa_mm[openmmlab])')

@@ -8,7 +8,6 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 try:
-    from poa_mm.evaluation import knn_table
     from poa_mm.evaluation.command import add_arguments, run_command
     from poa_mm.evaluation.protocol import run_knn
 except ModuleNotFoundError as error:
@@ -20,7 +19,7 @@ def main() -> None:
     add_arguments(parser)
     parser.add_argument('--k', type=int, nargs='+', dest='ks', help='numbers of neighbours (10 20 100 200)')
     args = parser.parse_args()
-    run_command(parser, args, run_knn, lambda r: knn_table(r['results'], r['protocol']['ks']), ('ks',))
+    run_command(parser, args, run_knn, ('ks',))
 
 
 if __name__ == '__main__':

@@ -11,7 +11,6 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 try:
     from poa_mm.evaluation.command import add_arguments, run_command
     from poa_mm.evaluation.linear_protocol import run_linear
-    from poa_mm.evaluation.records import linear_table
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is not installed: see docs/install.md (make env, or pip install poa_mm[openmmlab])')
 
@@ -34,7 +33,7 @@ def main() -> None:
     args = parser.parse_args()
     protocol = partial(run_linear, save=args.save, resume=args.resume, save_interval=args.save_interval)
     options = ('iters', 'train_batch_size', 'learning_rates', 'cached')
-    run_command(parser, args, protocol, lambda record: linear_table(record['results']), options)
+    run_command(parser, args, protocol, options)
 
 
 if __name__ == '__main__':

@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 try:
-    from poa_mm.evaluation import knn_table, read_knn, read_results
+    from poa_mm.evaluation import read_knn, read_results, result_table
     from poa_mm.evaluation.report import report
     from poa_mm.visualization import STYLES, plot_heat_map, plot_size_curve
 except ModuleNotFoundError as error:
@@ -28,13 +28,13 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
 
 
 def draw_knn(files: list[dict], single: list[str], out: Path, k: int | None, title: str) -> list[Path]:
-    """One table of all k-NN results, and the pictures, of each family apart where there are several."""
-    results = [result for content in files for result in content['results']]
-    alone = [r for path in single for r in read_knn(path)['results'] if r['kind'] == 'pretrained']
-    ks = sorted(set.intersection(*(set(content['protocol']['ks']) for content in files)))
-    table = knn_table([*results, *({**r, 'kind': 'trained alone'} for r in alone)], ks)
-    notes = ''.join(f'- {content["summary"]} ({content["time"]})\n' for content in files)
-    (out / 'knn.md').write_text(f'{table}\n\n{notes}')
+    """A table of every k-NN file, and the pictures of all, of each family apart where there are several."""
+    others = [read_knn(path) for path in single]
+    for content in others:
+        content['results'] = [{**r, 'kind': 'trained alone'} for r in content['results'] if r['kind'] == 'pretrained']
+    tables = [f'{content["summary"]} ({content["time"]})\n\n{result_table(content)}\n' for content in [*files, *others]]
+    (out / 'knn.md').write_text('\n'.join(tables))
+    results, alone = ([r for content in contents for r in content['results']] for contents in (files, others))
     written = [out / 'knn.md']
     families = sorted({r['family'] for r in results if r['kind'] in STYLES})
     for family in families:

@@ -10,7 +10,6 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 try:
     from poa_mm.evaluation.command import add_arguments, run_command
-    from poa_mm.evaluation.report import robustness_tables
     from poa_mm.evaluation.robustness import run_robustness
     from poa_mm.visualization.robustness_curves import plot_robustness
 except ModuleNotFoundError as error:
@@ -29,7 +28,7 @@ def main() -> None:
     parser.add_argument('--title', default='', help='above the picture')
     args = parser.parse_args()
     protocol = partial(run_robustness, classifiers=args.classifiers)
-    record = run_command(parser, args, protocol, robustness_tables, ('ratios', 'patches', 'grids', 'k'))
+    record = run_command(parser, args, protocol, ('ratios', 'patches', 'grids', 'k'))
     if record is not None and args.picture:
         print(f'drawn to {plot_robustness(record["results"], args.picture, args.title)}')
 

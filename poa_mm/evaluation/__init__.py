@@ -6,7 +6,8 @@ from .features import FeatureReader, gather_rows
 from .images import EvalImages, build_dataset, image_folder, open_split_pair
 from .knn import NeighbourSearch, evaluate_knn, knn_accuracy
 from .networks import Opened, open_network
-from .records import best_of, knn_table, markdown_table, read_knn, read_results, versions, write_json
+from .records import read_knn, read_results, versions, write_json
+from .tables import markdown_table, result_table
 
 __all__ = [
     'Candidate',
@@ -16,20 +17,19 @@ __all__ = [
     'Inputs',
     'NeighbourSearch',
     'Opened',
-    'best_of',
     'build_dataset',
     'evaluate_knn',
     'gather_candidates',
     'gather_rows',
     'image_folder',
     'knn_accuracy',
-    'knn_table',
     'markdown_table',
     'open_comparison',
     'open_network',
     'open_split_pair',
     'read_knn',
     'read_results',
+    'result_table',
     'thumbnail_features',
     'versions',
     'write_json',

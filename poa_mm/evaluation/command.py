@@ -16,6 +16,7 @@ from poa_mm.launch import CfgOptions, load_config, prepare_processes
 
 from .comparison import Inputs
 from .records import write_json
+from .tables import result_table
 
 DATA_OPTIONS = ('train', 'val', 'resize', 'crop')
 
@@ -102,7 +103,6 @@ def run_command(
     parser: ArgumentParser,
     args: Namespace,
     protocol: Callable[[Inputs], dict[str, Any]],
-    table: Callable[[dict[str, Any]], str],
     options: tuple[str, ...] = (),
 ) -> dict[str, Any] | None:
     """Run a protocol; print its table and its summary, and write its result file.
@@ -113,7 +113,6 @@ def run_command(
         parser: Of the command.
         args: What it read.
         protocol: From the inputs to the record of a result file.
-        table: The record as text.
         options: Names of the protocol's own arguments that are settings.
 
     Returns:
@@ -127,7 +126,7 @@ def run_command(
     if not is_main_process():
         return None
     record['seconds'] = round(time.time() - start, 1)
-    print(table(record))
+    print(result_table(record))
     if args.out:
         print(f'written to {write_json(args.out, record)}')
     print(record['summary'])

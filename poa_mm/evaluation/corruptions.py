@@ -6,6 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+# The kinds, and what their levels are.
+CORRUPTIONS = {'occlusion': 'share of patches hidden', 'shuffling': 'tiles along a side, shuffled'}
+
 
 def orders(index: Tensor, tiles: int, seed: int) -> Tensor:
     """A random order of the tiles for every image (N, tiles), a pure function of the seed and its number."""

@@ -6,7 +6,6 @@ from typing import Any
 
 from .comparison import Inputs, open_comparison
 from .knn import evaluate_knn
-from .records import best_of
 
 KNN_DEFAULTS = dict(ks=(10, 20, 100, 200), temperature=0.07)
 
@@ -38,7 +37,7 @@ def run_knn(inputs: Inputs) -> dict[str, Any]:
 
 
 def _result(record: dict, accuracy: dict[int, float]) -> dict:
-    best = best_of(accuracy)
+    best = max(sorted(accuracy), key=accuracy.__getitem__)  # the smallest of several
     rounded = {str(k): round(value, 4) for k, value in accuracy.items()}
     return dict(**record, accuracy=rounded, best_k=best, best=rounded[str(best)])
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from .paper import FAMILIES, NAMES, paper_cluster, paper_knn, paper_linear, paper_tables
-from .records import NETWORK_COLUMNS, depth_text, markdown_table, network_cells
+from .paper import FAMILIES, NAMES, paper_tables
+from .tables import SCORES, Content, depth_text, markdown_table, number, origin, result_table
 from .trained_report import TRAINED, trained_section
-
-Content = Mapping[str, Any]
 
 TITLES = {
     'knn': 'k-NN',
@@ -17,7 +15,6 @@ TITLES = {
     'cluster': 'Clustering (k-means)',
     'robustness': 'Robustness',
 }
-SCORES = ('acc', 'ari', 'nmi', 'fmi')
 
 
 def report(contents: Sequence[Content]) -> str:
@@ -61,7 +58,7 @@ def _section(content: Content) -> str:
         'The paper: ImageNet-1K.',
         f'{content["summary"]} {_origin(content)}',
         f'Settings: {settings}.',
-        TABLES[protocol['name']](content),
+        result_table(content, paper=True),
     ]
     if protocol['name'] == 'knn':
         parts += _grids(content['results'])
@@ -75,71 +72,13 @@ def _short(value: Any) -> str:
 
 
 def _origin(content: Content) -> str:
-    versions = content['versions']
-    parts = [f'seed {content.get("seed_of_evaluation", content.get("untrained_seed"))}']
+    parts = []
     if content.get('iteration') is not None:
         parts.append(f'iteration {content["iteration"]} of {content["checkpoint"]}')
     if content.get('seconds'):
         processes = '1 process' if content['processes'] == 1 else f'{content["processes"]} processes'
         parts.append(f'{content["seconds"]:.0f} s with {processes}')
-    parts += [content['time'], f'poa_mm {versions["poa_mm"]}, torch {versions["torch"]}']
-    return f'({"; ".join(parts)})'
-
-
-def _knn(content: Content) -> str:
-    ks = content['protocol']['ks']
-    rows = [
-        [
-            *network_cells(r),
-            *(f'{r["accuracy"][str(k)]:.2f}' for k in ks),
-            f'{r["best"]:.2f}',
-            _number(paper_knn(r)),
-        ]
-        for r in content['results']
-    ]
-    return markdown_table([*NETWORK_COLUMNS, *(f'k = {k}' for k in ks), 'best, %', 'paper, %'], rows)
-
-
-def _linear(content: Content) -> str:
-    rows = [
-        [
-            *network_cells(r),
-            f'{r["best"]:.2f}',
-            r['best_setting']['features'],
-            f'{r["best_setting"]["learning_rate"]:g}',
-            _number(paper_linear(r)),
-        ]
-        for r in content['results']
-    ]
-    return markdown_table([*NETWORK_COLUMNS, 'best, %', 'features', 'lr', 'paper, %'], rows)
-
-
-def _cluster(content: Content) -> str:
-    rows = []
-    for r in content['results']:
-        paper = paper_cluster(r) or {}
-        rows.append([*network_cells(r), *(f'{r[s]:.2f}' for s in SCORES), *(_number(paper.get(s)) for s in SCORES)])
-    columns = [*(s.upper() for s in SCORES), *(f'paper {s.upper()}' for s in SCORES)]
-    return markdown_table([*NETWORK_COLUMNS, *columns], rows)
-
-
-def robustness_tables(content: Content) -> str:
-    """A table for either kind of corruption."""
-    tables = []
-    for kind in ('occlusion', 'shuffling'):
-        levels = list(content['results'][0][kind])
-        rows = [[*network_cells(r), *(f'{r[kind][level]:.1f}' for level in levels)] for r in content['results']]
-        unit = 'share of patches hidden' if kind == 'occlusion' else 'tiles along a side'
-        tables.append(f'Accuracy, %, by {unit}:\n\n{markdown_table([*NETWORK_COLUMNS, *levels], rows)}')
-    return '\n\n'.join(tables)
-
-
-TABLES: dict[str, Callable[[Content], str]] = {
-    'knn': _knn,
-    'linear': _linear,
-    'cluster': _cluster,
-    'robustness': robustness_tables,
-}
+    return origin(content, *parts)
 
 
 def _grids(results: Sequence[Content]) -> list[str]:
@@ -150,7 +89,7 @@ def _grids(results: Sequence[Content]) -> list[str]:
         widths = sorted({width for width, _ in cells})
         depths = list(dict.fromkeys(depth for _, depth in cells))
         if len(widths) > 1 and len(depths) > 1 and len(cells) > max(len(widths), len(depths)):
-            rows = [[d, *(_number(cells.get((w, d))) for w in widths)] for d in depths]
+            rows = [[d, *(number(cells.get((w, d))) for w in widths)] for d in depths]
             table = markdown_table(['depth', *(f'width {w}' for w in widths)], rows)
             tables.append(f'Best k-NN accuracy of the {kind} networks, %, by depth and width:\n\n{table}')
     return tables
@@ -177,7 +116,3 @@ def _paper_tables(name: str, contents: Sequence[Content]) -> list[str]:
     else:
         rows, columns = [], []
     return [f'In the paper, on ImageNet-1K:\n\n{markdown_table(columns, rows)}'] if rows else []
-
-
-def _number(value: float | None) -> str:
-    return '' if value is None else f'{value:.2f}'

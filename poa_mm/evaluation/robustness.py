@@ -12,7 +12,7 @@ from mmengine.dist import all_reduce
 from torch import Tensor
 
 from .comparison import Comparison, Inputs, open_comparison
-from .corruptions import divisors, occlude, orders, shuffle
+from .corruptions import CORRUPTIONS, divisors, occlude, orders, shuffle
 from .features import FeatureReader
 from .knn import NeighbourSearch, check_ks, neighbour_accuracy, search_gallery
 from .linear import check_features, probe_features
@@ -103,7 +103,7 @@ def run_robustness(inputs: Inputs, classifiers: str | Path | None = None) -> dic
         accuracy, unreadable = _by_classifiers(comparison, corrupted, classifiers)
     results = []
     for candidate in comparison.candidates:
-        curves: dict[str, dict[str, float]] = dict(occlusion={}, shuffling={})
+        curves: dict[str, dict[str, float]] = {kind: {} for kind in CORRUPTIONS}
         for kind, level in variants:
             curves[kind][f'{level:g}'] = round(accuracy[candidate.key, (kind, level)], 4)
         results.append({**candidate.record(), **curves})

@@ -16,7 +16,8 @@ from poa_mm.extraction.checkpoint import read_config
 from poa_mm.files import load_weights
 
 from .networks import STAGES
-from .records import depth_text, versions
+from .records import versions
+from .tables import depth_text
 
 # The paper's data sets of transfer, by the class that reads them (iNaturalist: with the year).
 TRANSFER = {'CIFAR10': 'CIFAR-10', 'CIFAR100': 'CIFAR-100', 'Flowers102': 'Flowers', 'StanfordCars': 'Cars'}

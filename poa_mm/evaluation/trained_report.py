@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .paper import paper_downstream, paper_finetune, paper_semi, paper_transfer
-from .records import NETWORK_COLUMNS, markdown_table, network_cells
-
-Content = Mapping[str, Any]
+from .tables import NETWORK_COLUMNS, Content, markdown_table, network_cells, number, origin
 
 # Title, metrics (column and names in the toolboxes' logs), and what the paper's figures were measured on.
 TRAINED = {
@@ -45,9 +43,9 @@ def _row(name: str, content: Content, metrics: Mapping[str, str], with_paper: bo
     cells = [*network_cells(result), f'{data["source"]} ({data["images"]} images)', settings]
     for column, key in metrics.items():
         value = None if found.get(key) is None else found[key] * (100 if column in AS_SHARE else 1)
-        cells.append('' if value is None else f'{value:.2f}')
+        cells.append(number(value))
     paper = _paper(name, content['protocol'], result) if with_paper else {}
-    return [*cells, *(_number(paper.get(column)) for column in metrics if with_paper)]
+    return [*cells, *(number(paper.get(column), 1) for column in metrics if with_paper)]
 
 
 def _paper(name: str, protocol: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, float | None]:
@@ -67,15 +65,9 @@ def _paper(name: str, protocol: Mapping[str, Any], result: Mapping[str, Any]) ->
 
 
 def _origin(content: Content) -> str:
-    start, versions = content['pretrained'] or {}, content['versions']
+    start = content['pretrained'] or {}
     parts = [f'config {content["config"]}']
     if start:
         source = ''.join(f', {key} {start[key]}' for key in ('checkpoint', 'branch', 'iteration') if key in start)
         parts.append(f'started from {start["file"]}{source}')
-    parts += [f'trained on {content["data"]["train"]["source"]}', f'seed {content["seed_of_evaluation"]}']
-    parts += [content['time'], ', '.join(f'{k} {v}' for k, v in versions.items() if k in ('poa_mm', 'torch'))]
-    return f'({"; ".join(parts)})'
-
-
-def _number(value: float | None) -> str:
-    return '' if value is None else f'{value:.1f}'
+    return origin(content, *parts, f'trained on {content["data"]["train"]["source"]}')

@@ -9,7 +9,8 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-PANELS = {'occlusion': 'share of patches hidden', 'shuffling': 'tiles along a side, shuffled'}
+from poa_mm.evaluation.corruptions import CORRUPTIONS
+
 # Told apart with colour-blind eyes, and in print.
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
 MARKERS = 'osD^vPX'
@@ -29,7 +30,7 @@ def plot_robustness(results: Sequence[Mapping[str, Any]], path: str | Path, titl
     if not results:
         raise ValueError('the results hold no network, so there is no curve to draw')
     figure = Figure(figsize=(9, 3.8), dpi=150, layout='constrained')
-    for axes, (kind, label) in zip(figure.subplots(1, 2, sharey=True), PANELS.items()):
+    for axes, (kind, label) in zip(figure.subplots(1, 2, sharey=True), CORRUPTIONS.items()):
         for i, result in enumerate(results):
             levels = [float(level) for level in result[kind]]
             name = result['name'] if result['kind'] == 'pretrained' else f'{result["name"]}, {result["kind"]}'

@@ -7,8 +7,8 @@ from mmengine.config import Config
 
 from poa_mm.evaluation import read_results
 from poa_mm.evaluation.paper import paper_cluster, paper_knn, paper_linear
-from poa_mm.evaluation.records import NETWORK_COLUMNS, markdown_table
 from poa_mm.evaluation.report import report
+from poa_mm.evaluation.tables import NETWORK_COLUMNS, markdown_table
 from poa_mm.evaluation.trained import _size, protocol_of
 
 
@@ -26,6 +26,7 @@ def content(name, results, **protocol):
         ),
         checkpoint='iter_9.pth',
         iteration=9,
+        seed_of_evaluation=3,
         seconds=12.3,
         processes=1,
         time='2024-01-01T00:00:00',
@@ -98,7 +99,7 @@ def test_page(tmp_path):
 def trained(name, result, source='CustomDataset flowers/val', **protocol):
     found = content(name, [result], **protocol)
     found['data']['val']['source'] = source
-    return {**found, 'pretrained': dict(file='S.pth', iteration=9), 'config': 'x.py', 'seed_of_evaluation': 3}
+    return {**found, 'pretrained': dict(file='S.pth', iteration=9), 'config': 'x.py'}
 
 
 def test_numbers_to_the_right_and_words_to_the_left():
