@@ -74,8 +74,8 @@ def paper_semi(result: Mapping[str, Any], fraction: float | None) -> float | Non
 
 def paper_transfer(result: Mapping[str, Any], dataset: str) -> float | None:
     """Accuracy on another data set, by the name that it has in the paper (POA, table 12)."""
-    row = _row('transfer', paper_name(result))
-    return None if row is None else row['acc'][paper_tables()['transfer']['columns'].index(dataset)]
+    row, columns = _row('transfer', paper_name(result)), paper_tables()['transfer']['columns']
+    return row['acc'][columns.index(dataset)] if row and dataset in columns else None
 
 
 def paper_downstream(result: Mapping[str, Any]) -> dict[str, float | None] | None:

@@ -19,8 +19,9 @@ from .networks import STAGES
 from .records import versions
 from .tables import depth_text
 
-# The paper's data sets of transfer, by the class that reads them (iNaturalist: with the year).
+# The paper's data sets of transfer, by the class that reads them (iNaturalist: and the year in its file's name).
 TRANSFER = {'CIFAR10': 'CIFAR-10', 'CIFAR100': 'CIFAR-100', 'Flowers102': 'Flowers', 'StanfordCars': 'Cars'}
+INATURALIST = {'2018': 'iNaturalist18', '2019': 'iNaturalist19'}
 FILES = ('ann_file', 'data_prefix', 'split', 'fraction', 'list_file', 'indices')
 
 
@@ -96,7 +97,8 @@ def protocol_of(cfg: Config, metrics: Mapping[str, Any], frozen: bool) -> dict[s
         return dict(name='semi', **part, **epochs)
     kind = str(dataset.get('type')).rpartition('.')[2]
     if kind == 'INaturalist':
-        return dict(name='transfer', dataset='iNaturalist' + ('19' if '2019' in str(dataset) else '18'), **epochs)
+        years = [year for year in INATURALIST if year in Path(str(dataset.get('ann_file'))).name]
+        return dict(name='transfer', dataset=INATURALIST[years[0]] if years else kind, **epochs)
     if kind in TRANSFER:
         return dict(name='transfer', dataset=TRANSFER[kind], **epochs)
     return dict(name='finetune', **epochs)

@@ -123,6 +123,7 @@ def test_trained_models_are_one_table_a_protocol(tmp_path):
         trained('semi', entry(*vit, metrics=top1), fraction=0.1),
         trained('semi', entry(*vit, metrics=top1), list_file='1percent.txt'),
         trained('transfer', entry(*vit, metrics=top1), dataset='Cars'),
+        trained('transfer', entry(*vit, metrics=top1), dataset='INaturalist'),
         trained('detection', entry(*vit, metrics={'coco/bbox_mAP': 0.25, 'coco/segm_mAP': 0.125}), model='MaskRCNN'),
         trained('segmentation', entry(*vit, metrics={'mIoU': 33.3}), model='UPerHead'),
         trained('segmentation', entry('VisionTransformer', 768, 12, metrics={'mIoU': 22.2}), model='linear'),
@@ -147,7 +148,7 @@ def test_trained_models_are_one_table_a_protocol(tmp_path):
     ]  # fmt: skip
     assert 'The paper: ImageNet-1K. A figure of ours is comparable' in sections['Fine-tuning']
     assert [row[-2:] for row in tables['Few labels'][1:]] == [['71.23', '75.9'], ['71.23', '']]
-    assert tables['Transfer'][1][-2:] == ['71.23', '94.2']
+    assert [row[-2:] for row in tables['Transfer'][1:]] == [['71.23', '94.2'], ['71.23', '']]
     assert tables['Detection and instance segmentation'][1][-4:] == ['25.00', '12.50', '50.6', '43.8']
     assert [row[-2:] for row in tables['Semantic segmentation'][1:]] == [['33.30', '46.7'], ['22.20', '40.3']]
     assert tables['Other tests'] == [
@@ -182,6 +183,10 @@ def test_size_of_a_standard_backbone(backbone, expected):
         (dict(type='mmpretrain.CIFAR10'), {'accuracy/top1': 1}, dict(name='transfer', dataset='CIFAR-10')),
         (dict(type='poa_mm.INaturalist', ann_file='train2019.json'), {'accuracy/top1': 1},
          dict(name='transfer', dataset='iNaturalist19')),
+        (dict(type='poa_mm.INaturalist', ann_file='train2018.json', data_root='2019'), {'accuracy/top1': 1},
+         dict(name='transfer', dataset='iNaturalist18')),
+        (dict(type='poa_mm.INaturalist', ann_file='train2021.json'), {'accuracy/top1': 1},
+         dict(name='transfer', dataset='INaturalist')),
         (dict(type='poa_mm.LabelFraction', fraction=0.1), {'accuracy/top1': 1}, dict(name='semi', fraction=0.1)),
         (dict(type='poa_mm.LabelFraction', fraction=1.0), {'accuracy/top1': 1}, dict(name='finetune')),
         (dict(), {'samples': 1}, dict(name='test', model='MaskRCNN')),
