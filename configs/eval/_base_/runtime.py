@@ -1,5 +1,5 @@
 default_scope = 'mmpretrain'
-custom_imports = dict(imports=['poa_mm.evaluation.label_sets'])
+custom_imports = dict(imports=['poa_mm.datasets.label_sets'])
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from poa_mm.datasets import DemoDataset
-from poa_mm.evaluation.label_sets import INaturalist, LabelFraction
+from poa_mm.datasets.label_sets import INaturalist, LabelFraction
 
 
 def test_as_many_of_every_class():

@@ -1,4 +1,4 @@
-"""Data sets of the evaluation that mmpretrain does not have."""
+"""Labelled data sets that mmpretrain does not have."""
 
 from __future__ import annotations
 
