@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,15 +11,16 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size
+from mmengine.logging import print_log
 
 from poa_mm.extraction import build_backbone
+from poa_mm.extraction.checkpoint import mean_and_std
 from poa_mm.models.backbones import ElasticBackbone
-from poa_mm.registry import MODELS
 
 from .candidates import Candidate, gather_candidates
 from .features import FeatureReader, Network
 from .images import EvalImages, describe, open_split_pair
-from .networks import open_network
+from .networks import Opened, open_network
 from .records import versions
 
 DATA_SETTINGS = ('train', 'val', 'resize', 'crop')
@@ -182,12 +184,11 @@ def open_comparison(inputs: Inputs, name: str, defaults: Mapping[str, Any]) -> C
     candidates = gather_candidates(networks, inputs.subnets, inputs.thumbnails, inputs.device)
     pair = open_split_pair(settings.pop('train', None), settings.pop('val', None))
     train, val = (EvalImages(dataset, settings['resize'], settings['crop']) for dataset in pair)
-    norms = {_mean_and_std(found.cfg or cfg) for found in opened} or {_mean_and_std(cfg)}
-    if len(norms) > 1:
+    norms = [_norm(found, cfg) for found in opened] or [mean_and_std(cfg)]
+    if any(norm != norms[0] for norm in norms):
         raise ValueError('the networks expect images of different mean and std: evaluate them one by one')
-    ((mean, std),) = norms
     sources = [found.source for found in opened]
-    return Comparison(inputs, settings, candidates, sources, train, val, list(mean), list(std), seed)
+    return Comparison(inputs, settings, candidates, sources, train, val, **norms[0], seed=seed)
 
 
 def merge_settings(
@@ -220,7 +221,12 @@ def merge_settings(
     return {**defaults, **own, **options}
 
 
-def _mean_and_std(cfg: Config) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    preprocessor_cfg = cfg.get('model', {}).get('data_preprocessor') or dict(type='MultiCropPreprocessor')
-    preprocessor = MODELS.build({'_scope_': 'poa_mm', **preprocessor_cfg})
-    return tuple(preprocessor.mean.flatten().tolist()), tuple(preprocessor.std.flatten().tolist())
+def _norm(opened: Opened, cfg: Config) -> dict[str, list[float]]:
+    """Mean and std of a file's images; those of the command's config where the file does not say them."""
+    if opened.mean and opened.std:
+        return dict(mean=opened.mean, std=opened.std)
+    norm = mean_and_std(cfg)
+    taken = ' and '.join(', '.join(f'{level:g}' for level in norm[name]) for name in ('mean', 'std'))
+    text = f'{opened.source["file"]} does not say mean and std of its images: taking {taken}'
+    print_log(f'{text}; if it was trained with others, extract it again', 'current', logging.WARNING)
+    return norm

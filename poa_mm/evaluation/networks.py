@@ -28,13 +28,15 @@ class Opened:
         kind: ``'pretrained'`` for a checkpoint, ``'extracted'`` for one sub-network.
         backbone: In evaluation mode on the CPU. That of an extracted network holds nothing but itself.
         source: Where it came from: ``file``, ``checkpoint``, ``branch``, ``iteration``, ``seed``.
-        cfg: The config that the file holds, where it holds one.
+        mean: Of R, G, B of its images, in levels of 0 to 255; ``None`` where an extracted file does not say it.
+        std: Likewise.
     """
 
     kind: str
     backbone: ElasticBackbone
     source: dict[str, Any]
-    cfg: Config | None
+    mean: list[float] | None
+    std: list[float] | None
 
 
 def open_network(path: str | Path, cfg: Config | None = None, branch: str = 'teacher') -> Opened:
@@ -54,8 +56,8 @@ def open_network(path: str | Path, cfg: Config | None = None, branch: str = 'tea
     if isinstance(meta, Mapping) and 'subnet' in meta:
         return _open_extracted(path, contents)
     backbone, source = load_pretrained(path, cfg if cfg is not None and 'model' in cfg else None, branch)
-    own_cfg = source.pop('cfg')
-    return Opened('pretrained', backbone, {'file': str(path), **source}, own_cfg)
+    mean, std, _ = (source.pop(key) for key in ('mean', 'std', 'cfg'))
+    return Opened('pretrained', backbone, {'file': str(path), **source}, mean, std)
 
 
 def _open_extracted(path: str | Path, contents: Mapping[str, Any]) -> Opened:
@@ -70,7 +72,7 @@ def _open_extracted(path: str | Path, contents: Mapping[str, Any]) -> Opened:
         backbone = MODELS.build({'_scope_': 'poa_mm', **backbone_cfg})
     load_extracted(backbone, weights, path)
     source = {key: meta.get(key) for key in ('checkpoint', 'branch', 'iteration', 'seed', 'experiment_name')}
-    return Opened('extracted', backbone.eval(), {'file': str(path), **source}, None)
+    return Opened('extracted', backbone.eval(), {'file': str(path), **source}, meta.get('mean'), meta.get('std'))
 
 
 def elastic_config(static: Mapping[str, Any]) -> dict[str, Any]:

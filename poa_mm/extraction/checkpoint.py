@@ -31,7 +31,7 @@ def load_pretrained(
 
     Returns:
         The backbone, and where it came from: ``checkpoint``, ``branch``, ``iteration``, ``seed``,
-        ``experiment_name`` and the config ``cfg``.
+        ``experiment_name``, ``mean`` and ``std`` of its images (:func:`mean_and_std`), and the config ``cfg``.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -54,6 +54,7 @@ def load_pretrained(
     return backbone.eval(), {
         **source,
         'experiment_name': meta.get('experiment_name'),
+        **mean_and_std(own_cfg or cfg),
         'cfg': own_cfg or cfg,
     }
 
@@ -74,6 +75,13 @@ def build_backbone(cfg: Config, seed: int = 0) -> ElasticBackbone:
     if not isinstance(backbone, ElasticBackbone):
         raise ValueError(f'model.backbone must be elastic, got {backbone_cfg["type"]}')
     return backbone.eval()
+
+
+def mean_and_std(cfg: Config) -> dict[str, list[float]]:
+    """``mean`` and ``std`` of R, G, B, in levels of 0 to 255, that a config normalises images with."""
+    preprocessor_cfg = cfg.get('model', {}).get('data_preprocessor') or dict(type='MultiCropPreprocessor')
+    preprocessor = MODELS.build({'_scope_': 'poa_mm', **preprocessor_cfg})
+    return {name: getattr(preprocessor, name).flatten().tolist() for name in ('mean', 'std')}
 
 
 def read_config(text: str) -> Config:

@@ -45,7 +45,8 @@ def export_subnet(
     subnet = backbone.space.parse(subnet)
     target = find_format(format)
     name, config = backbone.space.name(subnet), target.network(backbone, subnet)
-    source = {key: meta.get(key) for key in ('checkpoint', 'branch', 'iteration', 'seed', 'experiment_name')}
+    keys = ('checkpoint', 'branch', 'iteration', 'seed', 'experiment_name', 'mean', 'std')
+    source = {key: meta.get(key) for key in keys}
     contents = dict(
         meta=dict(
             subnet=str(subnet),

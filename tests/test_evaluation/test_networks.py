@@ -1,12 +1,16 @@
 """An extracted file gives what the sub-network in the checkpoint gives, for all families."""
 
+import logging
+
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmpretrain.registry import MODELS as STATIC
 
 from poa_mm.evaluation import gather_candidates, open_network
-from poa_mm.extraction import export_subnet
+from poa_mm.evaluation.comparison import Inputs, open_comparison
+from poa_mm.extraction import export_subnet, load_pretrained
 from poa_mm.registry import MODELS
 
 BACKBONES = {
@@ -60,7 +64,7 @@ def test_extracted_file_computes_the_same(family, tmp_path):
     state = torch.random.get_rng_state()
     opened = open_network(path)
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert opened.kind == 'extracted' and opened.cfg is None
+    assert opened.kind == 'extracted'
     assert opened.source == dict(file=str(path), **meta)
     (candidate,) = gather_candidates([('extracted', opened.backbone, str(path))], ['all'])
     assert str(candidate.subnet) == subnet and str(path) in candidate.key
@@ -84,7 +88,11 @@ def test_checkpoint_and_files_that_will_not_do(tmp_path):
     weights = {f'teacher.backbone.{k}': v for k, v in backbone.state_dict().items()}
     torch.save(dict(meta=dict(cfg=cfg.pretty_text, iter=5), state_dict=weights), tmp_path / 'iter_5.pth')
     opened = open_network(tmp_path / 'iter_5.pth', Config(dict(knn=dict())))
-    assert opened.kind == 'pretrained' and opened.source['iteration'] == 5 and opened.cfg.model.backbone.img_size == 32
+    assert opened.kind == 'pretrained' and opened.source['iteration'] == 5
+    assert (opened.mean, opened.std) == (
+        pytest.approx([123.675, 116.28, 103.53]),
+        pytest.approx([58.395, 57.12, 57.375]),
+    )
     path = export_subnet(backbone, subnet, tmp_path, {})
     contents = torch.load(path)
     contents['state_dict'].pop('ln1.weight')
@@ -99,3 +107,32 @@ def test_checkpoint_and_files_that_will_not_do(tmp_path):
         gather_candidates([('pretrained', backbone, 'a')] * 2, ['all'])
     names = [c.key for c in gather_candidates([('pretrained', backbone, 'a'), ('pretrained', backbone, 'b')], ['16x2'])]
     assert names == ['pretrained 16x2 (a)', 'pretrained 16x2 (b)']
+
+
+def test_extracted_file_knows_mean_and_std_of_its_images(tmp_path):
+    config, subnet = BACKBONES['vit']
+    norm = dict(mean=[10.0, 20.0, 30.0], std=[4.0, 5.0, 6.0])
+    cfg = Config(dict(model=dict(backbone=config, data_preprocessor=dict(type='MultiCropPreprocessor', **norm))))
+    weights = {f'teacher.backbone.{k}': v for k, v in perturbed(config).state_dict().items()}
+    torch.save(dict(meta=dict(cfg=cfg.pretty_text), state_dict=weights), tmp_path / 'iter_5.pth')
+    backbone, meta = load_pretrained(tmp_path / 'iter_5.pth')
+    path = export_subnet(backbone, subnet, tmp_path, meta)
+    data = {key: dict(type='DemoDataset', num_samples=8, image_size=48) for key in ('train', 'val')}
+    warnings, handler = [], logging.Handler(logging.WARNING)
+    handler.emit = lambda entry: warnings.append(entry.getMessage())
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    try:
+        inputs = Inputs(Config(), [str(path), str(tmp_path / 'iter_5.pth')], ['intact'], options=data)
+        comparison = open_comparison(inputs, 'knn', {})
+        assert (comparison.mean, comparison.std) == (norm['mean'], norm['std']) and not warnings
+        contents = torch.load(path)
+        contents['meta'].update(mean=None, std=None)  # as older files
+        torch.save(contents, path)
+        comparison = open_comparison(Inputs(Config(), [str(path)], options=data), 'knn', {})
+        assert comparison.mean == pytest.approx([123.675, 116.28, 103.53])
+        assert len(warnings) == 1 and 'taking 123.675, 116.28, 103.53 and 58.395, 57.12, 57.375' in warnings[0]
+        with pytest.raises(ValueError, match='different mean and std'):
+            open_comparison(inputs, 'knn', {})
+    finally:
+        logger.removeHandler(handler)
