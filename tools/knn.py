@@ -9,7 +9,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 try:
     from poa_mm.evaluation.command import add_arguments, run_command
-    from poa_mm.evaluation.protocol import run_knn
+    from poa_mm.evaluation.knn_protocol import run_knn
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is not installed: see docs/install.md (make env, or pip install poa_mm[openmmlab])')
 

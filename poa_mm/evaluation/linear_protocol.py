@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from .comparison import Comparison, Inputs, open_comparison
 from .features import FeatureReader
 from .images import EvalImages, TrainImages
 from .linear import LEARNING_RATES, LinearGrid, check_features, cosine_factor, feature_kinds, probe_features
-from .protocol import spans
+from .tables import spans
 
 LINEAR_DEFAULTS = dict(iters=12500, train_batch_size=256, learning_rates=LEARNING_RATES, cached=False)
 Grids = dict[str, LinearGrid]
@@ -59,32 +59,18 @@ def run_linear(
     settings = comparison.settings
     _check(settings, save_interval)
     total_batch = settings['train_batch_size'] * get_world_size()
-    rates = [rate * total_batch / 256 for rate in settings['learning_rates']]
     reader = comparison.reader(
         {c.key: partial(probe_features, c.backbone, subnet=c.subnet) for c in comparison.candidates}, normalize=False
     )
-    grids = {
-        c.key: LinearGrid(
-            feature_kinds(c.backbone, settings['crop'], c.subnet),
-            rates,
-            comparison.classes,
-            comparison.seed,
-            inputs.device,
-        )
-        for c in comparison.candidates
-    }
+    grids = _grids(comparison, total_batch)
     state = State(comparison, grids, total_batch, save, save_interval)
     train(comparison, reader, grids, state, state.load() if resume else 0)
     correct, count = validate(reader, comparison.val, grids)
     results, best = [], {}
     for candidate in comparison.candidates:
-        accuracy = 100 * correct[candidate.key] / count
-        results.append({**candidate.record(), **best_setting(accuracy, grids[candidate.key], settings)})
-        kind, rate = (
-            results[-1]['best_setting']['features'],
-            settings['learning_rates'].index(results[-1]['best_setting']['learning_rate']),
-        )
-        best[candidate.key] = grids[candidate.key].classifier(kind, rate)
+        accuracy, grid = 100 * correct[candidate.key] / count, grids[candidate.key]
+        found, best[candidate.key] = best_classifier(accuracy, grid, settings['learning_rates'])
+        results.append({**candidate.record(), **found})
     state.save(settings['iters'], best)
     summary = f'linear probing{comparison.where()} on {count} images: {spans(results)}'
     return comparison.record(
@@ -99,6 +85,16 @@ def _check(settings: dict[str, Any], save_interval: int) -> None:
     for name, value in dict(settings, save_interval=save_interval).items():
         if name in ('iters', 'train_batch_size', 'save_interval') and value < 1:
             raise ValueError(f'{name} must be at least 1, got {value}')
+
+
+def _grids(comparison: Comparison, total_batch: int) -> Grids:
+    """Untrained classifiers of every network."""
+    settings = comparison.settings
+    rates = [rate * total_batch / 256 for rate in settings['learning_rates']]
+    shared = (rates, comparison.classes, comparison.seed, comparison.inputs.device)
+    return {
+        c.key: LinearGrid(feature_kinds(c.backbone, settings['crop'], c.subnet), *shared) for c in comparison.candidates
+    }
 
 
 def train(comparison: Comparison, reader: FeatureReader, grids: Grids, state: State, start: int = 0) -> None:
@@ -196,11 +192,17 @@ def validate(reader: FeatureReader, val: EvalImages, grids: Grids) -> tuple[dict
     return {name: c.double().cpu() for name, c in correct.items()}, int(count)
 
 
-def best_setting(accuracy: Tensor, grid: LinearGrid, settings: dict[str, Any]) -> dict[str, Any]:
-    """Accuracies in per cent (kinds, R) for a result file; the first of equally good settings is the best."""
-    kinds, rates = list(grid.kinds), settings['learning_rates']
+def best_classifier(accuracy: Tensor, grid: LinearGrid, rates: Sequence[float]) -> tuple[dict[str, Any], dict]:
+    """What a result file says of accuracies in per cent (kinds, R), and the best classifier: the first of equals.
+
+    Args:
+        accuracy: Of every classifier.
+        grid: The classifiers.
+        rates: Their learning rates, for a total batch of 256.
+    """
+    kinds = list(grid.kinds)
     kind, rate = divmod(int(accuracy.flatten().argmax()), len(rates))
-    return dict(
+    found = dict(
         accuracy={
             name: {f'{r:g}': round(value, 4) for r, value in zip(rates, row.tolist())}
             for name, row in zip(kinds, accuracy)
@@ -208,6 +210,7 @@ def best_setting(accuracy: Tensor, grid: LinearGrid, settings: dict[str, Any]) -
         best=round(float(accuracy[kind, rate]), 4),
         best_setting=dict(features=kinds[kind], learning_rate=rates[rate]),
     )
+    return found, grid.classifier(kinds[kind], rate)
 
 
 class State:

@@ -124,3 +124,13 @@ def origin(content: Content, *parts: str) -> str:
     versions = ', '.join(f'{package} {content["versions"][package]}' for package in ('poa_mm', 'torch'))
     said = [*parts, f'seed {content["seed_of_evaluation"]}', content['time'], versions]
     return f'({"; ".join(said)})'
+
+
+def spans(results: list[dict]) -> str:
+    """Lowest and highest ``best`` of every kind of network, for the summary."""
+    parts = []
+    for kind in dict.fromkeys(result['kind'] for result in results):
+        found = [result['best'] for result in results if result['kind'] == kind]
+        span = f'{min(found):.2f}' if len(found) == 1 else f'{min(found):.2f} to {max(found):.2f}'
+        parts.append(f'{kind} {span} %' + (f' ({len(found)} networks)' if len(found) > 1 else ''))
+    return ', '.join(parts)

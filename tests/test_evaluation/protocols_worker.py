@@ -12,8 +12,8 @@ from PIL import Image
 
 from poa_mm.evaluation.clustering import run_clustering
 from poa_mm.evaluation.comparison import Inputs
+from poa_mm.evaluation.knn_protocol import run_knn
 from poa_mm.evaluation.linear_protocol import run_linear
-from poa_mm.evaluation.protocol import run_knn
 from poa_mm.evaluation.robustness import run_robustness
 from poa_mm.registry import MODELS
 
