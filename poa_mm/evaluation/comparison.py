@@ -177,7 +177,7 @@ def open_comparison(inputs: Inputs, name: str, defaults: Mapping[str, Any]) -> C
     if inputs.untrained:
         networks.append(('untrained', build_backbone(cfg, seed), ''))
     first = networks[0][1] if networks else None
-    sizes = {backbone.img_size for _, backbone, _ in networks if hasattr(backbone, 'img_size')}
+    sizes = {backbone.img_size for _, backbone, _ in networks} - {None}
     settings = merge_settings(cfg, name, defaults, first, inputs.options)
     if len(sizes) > 1 and 'crop' not in inputs.options:
         raise ValueError(f'the networks are made for images of {sorted(sizes)} px: choose one size with --crop')
@@ -212,7 +212,7 @@ def merge_settings(
         raise ValueError(f'{name} of {cfg.filename} has unknown keys {unknown}: allowed are {allowed}')
     shared = {key: value for key, value in (cfg.get('knn') or {}).items() if key in DATA_SETTINGS}
     own = {**shared, **own}
-    crop = options.get('crop') or own.get('crop') or getattr(backbone, 'img_size', 224)
+    crop = options.get('crop') or own.get('crop') or (backbone and backbone.img_size) or 224
     defaults = dict(defaults, crop=crop, resize=round(crop * 8 / 7))
     if 'crop' in options:  # the config's short side belongs to the config's crop
         own = {key: value for key, value in own.items() if key != 'resize'}

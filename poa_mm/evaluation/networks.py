@@ -13,11 +13,15 @@ from torch import Tensor
 
 from poa_mm.extraction import load_pretrained
 from poa_mm.files import load_weights
-from poa_mm.models.backbones import ElasticBackbone
-from poa_mm.models.backbones.static_resnet import PUBLISHED
-from poa_mm.registry import MODELS
+from poa_mm.models.backbones import ElasticBackbone, ElasticResNet, ElasticSwinTransformer, ElasticVisionTransformer
 
-STAGES = {depth: blocks for blocks, depth in PUBLISHED.items()}
+# What computes the same as an ordinary network, so that the same program measures it inside a checkpoint or alone.
+FAMILIES: dict[str, type[ElasticBackbone]] = {
+    'VisionTransformer': ElasticVisionTransformer,
+    'SwinTransformer': ElasticSwinTransformer,
+    'ResNet': ElasticResNet,
+    'StaticResNet': ElasticResNet,
+}
 
 
 @dataclass(frozen=True)
@@ -65,70 +69,15 @@ def _open_extracted(path: str | Path, contents: Mapping[str, Any]) -> Opened:
     if not isinstance(meta.get('config'), Mapping) or not isinstance(weights, Mapping):
         raise ValueError(f'{path} is no extracted sub-network: it lacks the config or the weights')
     try:
-        backbone_cfg = elastic_config(meta['config'])
+        family = FAMILIES[meta['config']['type'].rpartition('.')[2]]
+        arguments = family.elastic_config(meta['config'])
     except (KeyError, TypeError) as error:
         raise ValueError(f'{path} holds a network that is none of ours: {meta["config"]}') from error
     with torch.random.fork_rng(devices=[]):
-        backbone = MODELS.build({'_scope_': 'poa_mm', **backbone_cfg})
+        backbone = family(**arguments)
     load_extracted(backbone, weights, path)
     source = {key: meta.get(key) for key in ('checkpoint', 'branch', 'iteration', 'seed', 'experiment_name')}
     return Opened('extracted', backbone.eval(), {'file': str(path), **source}, meta.get('mean'), meta.get('std'))
-
-
-def elastic_config(static: Mapping[str, Any]) -> dict[str, Any]:
-    """Config of the elastic backbone whose only sub-network is the given ordinary network.
-
-    It has the same parameters under the same names and computes the same, so whatever is measured on a
-    sub-network in a checkpoint is measured on an extracted one by the same program.
-
-    Args:
-        static: What :meth:`ElasticBackbone.static_config` gives.
-
-    Raises:
-        KeyError: If it is another kind of network.
-    """
-    kind = static['type'].rpartition('.')[2]
-    if kind == 'VisionTransformer':
-        arch = static['arch']
-        return dict(
-            type='ElasticVisionTransformer',
-            img_size=static['img_size'],
-            patch_size=static['patch_size'],
-            **_one_size(arch['embed_dims'], arch['num_layers']),
-            head_dim=arch['embed_dims'] // arch['num_heads'],
-            layer_scale_init_value=static['layer_scale_init_value'],
-        )
-    if kind == 'SwinTransformer':
-        arch, depths = static['arch'], list(static['arch']['depths'])
-        deepest = depths.index(max(depths))
-        return dict(
-            type='ElasticSwinTransformer',
-            img_size=static['img_size'],
-            patch_size=static['patch_size'],
-            **_one_size(arch['embed_dims'], depths[deepest]),
-            stage_depths=[None if i == deepest else depth for i, depth in enumerate(depths)],
-            head_dim=arch['embed_dims'] // arch['num_heads'][0],
-            window_size=static['window_size'],
-        )
-    if kind in ('ResNet', 'StaticResNet'):
-        if kind == 'ResNet':
-            blocks, width = STAGES[static['depth']], static['base_channels']
-            out_channels = width * static['expansion']
-        else:
-            blocks, width, out_channels = static['stage_blocks'], static['mid_channels'], static['out_channels']
-        return dict(
-            type='ElasticResNet',
-            widths=(width, width, 1),
-            depths=[(depth, depth) for depth in blocks],
-            stem_channels=static['stem_channels'],
-            out_channels=out_channels,
-            num_groups=static['norm_cfg']['num_groups'],
-        )
-    raise KeyError(kind)
-
-
-def _one_size(width: int, depth: int) -> dict[str, tuple[int, ...]]:
-    return dict(widths=(width, width, 1), depths=(depth, depth))
 
 
 def load_extracted(backbone: ElasticBackbone, weights: Mapping[str, Tensor], path: str | Path) -> None:

@@ -14,8 +14,8 @@ from mmengine.runner import Runner
 
 from poa_mm.extraction.checkpoint import read_config
 from poa_mm.files import load_weights
+from poa_mm.models.backbones.static_resnet import STAGES
 
-from .networks import STAGES
 from .records import versions
 from .tables import depth_text
 

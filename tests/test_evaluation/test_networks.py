@@ -44,6 +44,20 @@ BACKBONES = {
         ),
         '16x3-4-6-3',
     ),
+    'small swin': (
+        dict(
+            type='ElasticSwinTransformer', img_size=32, patch_size=2, widths=(16, 32, 8), depths=(2, 4),
+            stage_depths=(1, None), head_dim=8, window_size=4, mask_stride=2,
+        ),
+        '24x3',
+    ),
+    'small resnet': (
+        dict(
+            type='ElasticResNet', widths=(8, 16, 4), depths=((1, 2), (1, 3)), out_channels=32, stem_channels=16,
+            num_groups=4, mask_stride=8,
+        ),
+        '12x1-2',
+    ),
 }  # fmt: skip
 
 
@@ -73,6 +87,8 @@ def test_extracted_file_computes_the_same(family, tmp_path):
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(candidate.network(images), whole.network(images), rtol=1e-4, atol=1e-4)
+    assert opened.backbone.img_size == backbone.img_size == config.get('img_size')
+    assert opened.backbone.static_config() == backbone.static_config(subnet)
 
 
 def _parameters(path):

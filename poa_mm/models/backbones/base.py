@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ class ElasticBackbone(BaseModule):
         block_prefixes: For every stage, what stands before a block's index in parameter names.
         pretrain_only: Parameters that the extracted network has no use for.
         image_only: Parameters that only its image feature needs, not the maps of :meth:`dense_config`.
+        img_size: Size of the images that it is made for, in pixels; ``None`` where it has none of its own.
         with_cp: Whether activations are recomputed in the backward pass, block by block.
     """
 
@@ -29,6 +31,7 @@ class ElasticBackbone(BaseModule):
     block_prefixes: tuple[str, ...]
     pretrain_only: tuple[str, ...] = ('mask_token',)
     image_only: tuple[str, ...] = ()
+    img_size: int | None = None
     with_cp: bool = False
 
     @abstractmethod
@@ -66,6 +69,21 @@ class ElasticBackbone(BaseModule):
     @abstractmethod
     def static_config(self, subnet: Subnet | str | None = None) -> dict:
         """Config of the ordinary network that a sub-network becomes when it is extracted."""
+
+    @classmethod
+    @abstractmethod
+    def elastic_config(cls, static: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments of the backbone whose only sub-network is an ordinary network: :meth:`static_config` undone.
+
+        It has the same parameters under the same names and computes the same. Mask cells, which an ordinary network
+        does not have, are the positions of the last map.
+
+        Args:
+            static: What :meth:`static_config` gives.
+
+        Raises:
+            KeyError: If something is missing.
+        """
 
     @abstractmethod
     def dense_config(self, subnet: Subnet | str | None, toolbox: str) -> dict:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from poa_mm.registry import MODELS
 
 from .base import ElasticBackbone
 from .mask_cells import MaskCells
-from .static_resnet import PUBLISHED
+from .static_resnet import PUBLISHED, STAGES
 
 STEM_STRIDE = 4
 
@@ -179,6 +180,23 @@ class ElasticResNet(ElasticBackbone):
                 **self._common_config(subnet),
             )
         return self._any_size_config(subnet)
+
+    @classmethod
+    def elastic_config(cls, static: Mapping[str, Any]) -> dict[str, Any]:
+        """See :meth:`ElasticBackbone.elastic_config`."""
+        if 'stage_blocks' in static:
+            blocks, width, out_channels = static['stage_blocks'], static['mid_channels'], static['out_channels']
+        else:
+            blocks, width = STAGES[static['depth']], static['base_channels']
+            out_channels = width * static['expansion']
+        return dict(
+            widths=(width, width, 1),
+            depths=[(depth, depth) for depth in blocks],
+            stem_channels=static['stem_channels'],
+            out_channels=out_channels,
+            num_groups=static['norm_cfg']['num_groups'],
+            mask_stride=STEM_STRIDE * 2 ** (len(blocks) - 1),
+        )
 
     def dense_config(self, subnet: Subnet | str | None, toolbox: str) -> dict:
         """Config of ``mmdet.ResNet`` or its twin in mmseg where these can say the size, else :class:`StaticResNet`.

@@ -13,6 +13,7 @@ from poa_mm.registry import MODELS
 from .layer_depth import find_layer_depths
 
 PUBLISHED = {blocks: depth for depth, (block, blocks) in ResNet.arch_settings.items() if block is Bottleneck}
+STAGES = {depth: blocks for blocks, depth in PUBLISHED.items()}
 
 
 class _Bottleneck(Bottleneck):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -304,6 +305,22 @@ class ElasticSwinTransformer(ElasticBackbone):
             pad_small_map=True,
             drop_path_rate=0.0,
             out_indices=tuple(range(len(depths))),
+        )
+
+    @classmethod
+    def elastic_config(cls, static: Mapping[str, Any]) -> dict[str, Any]:
+        """See :meth:`ElasticBackbone.elastic_config`."""
+        width, depths = static['arch']['embed_dims'], list(static['arch']['depths'])
+        deepest = depths.index(max(depths))
+        return dict(
+            img_size=static['img_size'],
+            patch_size=static['patch_size'],
+            widths=(width, width, 1),
+            depths=(depths[deepest], depths[deepest]),
+            stage_depths=[None if i == deepest else depth for i, depth in enumerate(depths)],
+            head_dim=width // static['arch']['num_heads'][0],
+            window_size=static['window_size'],
+            mask_stride=static['patch_size'] * 2 ** (len(depths) - 1),
         )
 
     def dense_config(self, subnet: Subnet | str | None, toolbox: str) -> dict:

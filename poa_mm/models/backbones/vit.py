@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -241,6 +242,19 @@ class ElasticVisionTransformer(ElasticBackbone):
             img_size=self.img_size,
             patch_size=self.patch_size,
             layer_scale_init_value=self.layer_scale_init_value,
+        )
+
+    @classmethod
+    def elastic_config(cls, static: Mapping[str, Any]) -> dict[str, Any]:
+        """See :meth:`ElasticBackbone.elastic_config`."""
+        width, depth = static['arch']['embed_dims'], static['arch']['num_layers']
+        return dict(
+            img_size=static['img_size'],
+            patch_size=static['patch_size'],
+            widths=(width, width, 1),
+            depths=(depth, depth),
+            head_dim=width // static['arch']['num_heads'],
+            layer_scale_init_value=static['layer_scale_init_value'],
         )
 
     def dense_config(self, subnet: Subnet | str | None, toolbox: str) -> dict:
