@@ -29,8 +29,8 @@ class SEED(BaseSelfSupervisor):
 
     Args:
         backbone: Config of the student, an elastic backbone of one size.
-        teacher: Where the teacher is: ``file``, a pre-training checkpoint or an extracted network; of a checkpoint
-            optionally ``subnet`` (the intact one) and ``branch`` (``'teacher'``).
+        teacher: Where the teacher is: ``file``, a pre-training checkpoint or an extracted network, and optionally
+            ``subnet`` (the intact one) and ``branch`` (``'teacher'``), of which an extracted network has one each.
         student_init: Where the student starts from, likewise; ``None`` for untrained weights.
         queue_size: Features of the teacher that are kept (SEED: 65 536).
         teacher_temp: Teacher temperature (SEED: 0.01).
@@ -147,5 +147,7 @@ def _open(source: Mapping[str, str]) -> tuple[nn.Module, str]:
     if unknown or 'file' not in source:
         raise ValueError(f'a network is given as file, and optionally subnet and branch; got {dict(source)}')
     opened = open_network(source['file'], branch=source.get('branch', 'teacher'))
-    subnet = 'intact' if opened.kind == 'extracted' else source.get('subnet', 'intact')
-    return opened.backbone, opened.backbone.space.parse(subnet)
+    own = opened.source['branch']
+    if opened.kind == 'extracted' and source.get('branch', own) != own:
+        raise ValueError(f'{source["file"]} was extracted from the {own}: branch cannot be {source["branch"]!r}')
+    return opened.backbone, opened.backbone.space.parse(source.get('subnet', 'intact'))

@@ -99,7 +99,7 @@ def test_any_file_is_a_teacher_or_a_start(tmp_path):
 
 
 def test_wrong_values(tmp_path):
-    save_teacher(tmp_path)
+    backbone = save_teacher(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pth' does not exist"):
         build(tmp_path, teacher=dict(file='nowhere.pth'))
     with pytest.raises(ValueError, match='a network is given as file'):
@@ -108,6 +108,12 @@ def test_wrong_values(tmp_path):
         build(tmp_path, teacher_temp=0)
     with pytest.raises(ValueError, match='one size, but this backbone has 9'):
         MODELS.build(dict(type='SEED', backbone=LARGE, teacher=dict(file='x')))
+    extracted = dict(file=export_subnet(backbone, '24x2', tmp_path, dict(branch='teacher')))
+    assert str(build(tmp_path, teacher=dict(extracted, subnet='24x2', branch='teacher')).subnet) == '24x2'
+    with pytest.raises(ValueError, match="unknown sub-network 'nonsense'; allowed are widths 24; depths 2 to 2"):
+        build(tmp_path, teacher=dict(extracted, subnet='nonsense'))
+    with pytest.raises(ValueError, match=r"24x2\.pth was extracted from the teacher: branch cannot be 'student'"):
+        build(tmp_path, teacher=dict(extracted, branch='student'))
 
 
 @pytest.mark.parametrize('name', ['seed_vitl_to_vits', 'seed_vitl_to_vitb', 'seed_vit_small'])
