@@ -68,6 +68,11 @@ def _open_extracted(path: str | Path, contents: Mapping[str, Any]) -> Opened:
     meta, weights = contents['meta'], contents.get('state_dict')
     if not isinstance(meta.get('config'), Mapping) or not isinstance(weights, Mapping):
         raise ValueError(f'{path} is no extracted sub-network: it lacks the config or the weights')
+    if meta.get('format', 'mmpretrain') != 'mmpretrain':
+        raise ValueError(
+            f'{path} was extracted with --format {meta["format"]}, for maps: extract it with --format mmpretrain, for '
+            'image features'
+        )
     try:
         family = FAMILIES[meta['config']['type'].rpartition('.')[2]]
         arguments = family.elastic_config(meta['config'])

@@ -119,6 +119,10 @@ def test_checkpoint_and_files_that_will_not_do(tmp_path):
     torch.save(contents, path)
     with pytest.raises(ValueError, match='holds a network that is none of ours'):
         open_network(path)
+    for toolbox in ('mmdet', 'mmseg'):
+        path = export_subnet(backbone, '24x4', tmp_path / toolbox, {}, toolbox)
+        with pytest.raises(ValueError, match=f'extracted with --format {toolbox}, .* with --format mmpretrain'):
+            open_network(path)
     with pytest.raises(ValueError, match='given twice'):
         gather_candidates([('pretrained', backbone, 'a')] * 2, ['all'])
     names = [c.key for c in gather_candidates([('pretrained', backbone, 'a'), ('pretrained', backbone, 'b')], ['16x2'])]
