@@ -11,7 +11,8 @@ try:
     from mmengine.config import Config
 
     from poa_mm.evaluation import markdown_table
-    from poa_mm.extraction import FORMATS, count_params, export_subnet, load_pretrained
+    from poa_mm.extraction import FORMATS, export_subnet, load_pretrained
+    from poa_mm.files import load_weights
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is not installed: see docs/install.md (make env, or pip install poa_mm[openmmlab])')
 
@@ -45,7 +46,7 @@ def main() -> None:
         rows = []
         for subnet in backbone.space.select(args.subnets):
             path = export_subnet(backbone, subnet, args.out, meta, args.format)
-            params = f'{count_params(backbone, subnet, args.format):,}'
+            params = f'{load_weights(path)["meta"]["num_params"]:,}'
             rows.append([backbone.space.name(subnet), str(path), str(subnet), params])
             print(f'[{len(rows)}] {path}', file=sys.stderr)
     except (ValueError, OSError) as error:

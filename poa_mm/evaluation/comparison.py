@@ -96,18 +96,21 @@ class Comparison:
     std: list[float]
     seed: int
 
-    def reader(self, networks: Mapping[str, Network] | None = None, **kwargs) -> FeatureReader:
+    def reader(
+        self, networks: Mapping[str, Network] | None = None, kind: type[FeatureReader] = FeatureReader, **kwargs
+    ) -> FeatureReader:
         """Reads the images for all candidates, or for other networks.
 
         Args:
             networks: By name; the candidates' by default.
-            **kwargs: Other arguments of :class:`FeatureReader`.
+            kind: Class of the reader.
+            **kwargs: Its other arguments.
         """
         if networks is None:
             networks = {candidate.key: candidate.network for candidate in self.candidates}
         given = self.inputs
         arguments = dict(batch_size=given.batch_size, num_workers=given.num_workers, device=given.device, amp=given.amp)
-        return FeatureReader(networks, self.mean, self.std, **{**arguments, **kwargs})
+        return kind(networks, self.mean, self.std, **arguments, **kwargs)
 
     @property
     def classes(self) -> int:
@@ -171,7 +174,9 @@ def open_comparison(inputs: Inputs, name: str, defaults: Mapping[str, Any]) -> C
         ValueError: If something makes no sense.
     """
     cfg = inputs.cfg
-    seed = cfg.get('randomness', {}).get('seed') or 0 if inputs.seed is None else inputs.seed
+    seed = inputs.seed
+    if seed is None:
+        seed = cfg.get('randomness', {}).get('seed') or 0  # a config may say None
     opened = [open_network(file, cfg, inputs.branch) for file in inputs.files]
     networks = [(found.kind, found.backbone, found.source['file']) for found in opened]
     if inputs.untrained:

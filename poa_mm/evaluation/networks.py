@@ -59,7 +59,7 @@ def open_network(path: str | Path, cfg: Config | None = None, branch: str = 'tea
     meta = contents.get('meta')
     if isinstance(meta, Mapping) and 'subnet' in meta:
         return _open_extracted(path, contents)
-    backbone, source = load_pretrained(path, cfg if cfg is not None and 'model' in cfg else None, branch)
+    backbone, source = load_pretrained(path, cfg if cfg is not None and 'model' in cfg else None, branch, contents)
     mean, std, _ = (source.pop(key) for key in ('mean', 'std', 'cfg'))
     return Opened('pretrained', backbone, {'file': str(path), **source}, mean, std)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ PREFIXES = {'teacher': 'teacher.backbone.', 'student': 'backbone.'}
 
 
 def load_pretrained(
-    checkpoint: str | Path, cfg: Config | None = None, branch: str = 'teacher'
+    checkpoint: str | Path,
+    cfg: Config | None = None,
+    branch: str = 'teacher',
+    contents: Mapping[str, Any] | None = None,
 ) -> tuple[ElasticBackbone, dict]:
     """The backbone of a pre-training checkpoint, in evaluation mode on the CPU.
 
@@ -28,6 +32,7 @@ def load_pretrained(
         checkpoint: A file that pre-training wrote.
         cfg: A config that must describe the same space; needed where the checkpoint holds none.
         branch: ``'teacher'`` or ``'student'``.
+        contents: Of the file, where it has been read.
 
     Returns:
         The backbone, and where it came from: ``checkpoint``, ``branch``, ``iteration``, ``seed``,
@@ -39,7 +44,7 @@ def load_pretrained(
     """
     if branch not in PREFIXES:
         raise ValueError(f'branch must be one of {list(PREFIXES)}, got {branch!r}')
-    contents = load_weights(checkpoint)
+    contents = load_weights(checkpoint) if contents is None else contents
     weights, meta = _backbone_weights(contents, checkpoint, branch), contents.get('meta', {})
     own_cfg = read_config(meta['cfg']) if isinstance(meta.get('cfg'), str) else None
     if own_cfg is None and cfg is None:
@@ -114,7 +119,7 @@ def _literal(node: ast.expr) -> Any:
         return None
 
 
-def _backbone_weights(contents: dict, checkpoint: str | Path, branch: str) -> dict[str, Tensor]:
+def _backbone_weights(contents: Mapping[str, Any], checkpoint: str | Path, branch: str) -> dict[str, Tensor]:
     meta, state_dict = contents.get('meta'), contents.get('state_dict')
     if isinstance(meta, dict) and 'subnet' in meta:
         raise ValueError(f'{checkpoint} is an extracted sub-network ({meta["subnet"]}), not a pre-training checkpoint')
