@@ -76,13 +76,7 @@ class FeatureReader:
             collate_fn=list,
             pin_memory=self.device.type == 'cuda',
         )
-        with tqdm(
-            total=len(images),
-            desc=title,
-            unit='image',
-            disable=not (self.progress and is_main_process()),
-            mininterval=0.5 if sys.stderr.isatty() else 10,
-        ) as bar:
+        with progress_bar(len(images), title, 'image', shown=self.progress) as bar:
             for items in loader:
                 batch = self.readable(items)
                 if batch is not None:
@@ -122,6 +116,12 @@ class FeatureReader:
             features = network(images)
         return F.normalize(features.float(), dim=-1) if self.normalize else features.float()
 
+    def no_images(self, crop: int) -> Batch:
+        """A batch (0, D) of no images, whose features are as wide as those of images of a crop in pixels."""
+        image = torch.zeros((1, 3, crop, crop), dtype=torch.uint8, device=self.device)
+        index = torch.zeros(1, dtype=torch.int64, device=self.device)
+        return {name: rows[:0] for name, rows in self.run(image, index).items()}, index[:0], index[:0]
+
     def collect(self, images: EvalImages, title: str) -> Batch:
         """Features of all images, gathered from all processes, in the order of the data set.
 
@@ -131,11 +131,7 @@ class FeatureReader:
         Raises:
             ValueError: If no image could be read.
         """
-        nothing = torch.zeros((1, 3, images.crop, images.crop), dtype=torch.uint8, device=self.device)
-        no_rows = torch.zeros(0, dtype=torch.int64, device=self.device)
-        # A share may be empty; what an image would have given still tells the width of the features.
-        found = [({name: f[:0] for name, f in self.run(nothing, no_rows.new_zeros(1)).items()}, no_rows, no_rows)]
-        found += self.batches(images, title)
+        found = [self.no_images(images.crop), *self.batches(images, title)]  # a share may be empty
         index = gather_rows(torch.cat([batch[2] for batch in found]))
         if not len(index):
             raise ValueError(f'none of the {len(images)} images could be read; {"; ".join(self.unreadable[:1])}')
@@ -159,6 +155,13 @@ class FeatureReader:
 
 def _warn(text: str) -> None:
     print_log(text, 'current', logging.WARNING)
+
+
+def progress_bar(total: int, title: str, unit: str, initial: int = 0, shown: bool = True) -> tqdm:
+    """A bar of the first process alone, which writes few lines into a log file."""
+    interval = 0.5 if sys.stderr.isatty() else 10
+    hidden = not (shown and is_main_process())
+    return tqdm(total=total, desc=title, unit=unit, initial=initial, disable=hidden, mininterval=interval)
 
 
 def gather_rows(rows: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,13 +13,12 @@ from mmengine.dist import all_reduce, barrier, get_world_size, is_main_process
 from mmengine.logging import print_log
 from torch import Tensor
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from poa_mm.datasets.sampler import SeededInfiniteSampler
 from poa_mm.files import write_atomically
 
 from .comparison import Comparison, Inputs, open_comparison
-from .features import FeatureReader
+from .features import FeatureReader, progress_bar
 from .images import EvalImages, TrainImages
 from .linear import LEARNING_RATES, LinearGrid, check_features, cosine_factor, feature_kinds, probe_features
 from .tables import spans
@@ -107,14 +105,7 @@ def train(comparison: Comparison, reader: FeatureReader, grids: Grids, state: St
     make = _from_memory if comparison.settings['cached'] else _from_images
     if start >= steps:
         return
-    with tqdm(
-        total=steps,
-        initial=start,
-        desc='linear',
-        unit='step',
-        disable=not is_main_process(),
-        mininterval=0.5 if sys.stderr.isatty() else 10,
-    ) as bar:
+    with progress_bar(steps, 'linear', 'step', start) as bar:
         for step, (features, labels) in zip(range(start, steps), make(comparison, reader, start)):
             check_features(features)
             for name, grid in grids.items():
@@ -143,13 +134,10 @@ def _from_images(
         collate_fn=list,
         pin_memory=reader.device.type == 'cuda',
     )
-    crop = comparison.settings['crop']
-    nothing = torch.zeros((1, 3, crop, crop), dtype=torch.uint8, device=reader.device)
-    no_labels = torch.zeros(0, dtype=torch.int64, device=reader.device)
     for items in loader:
         batch = reader.readable(items)
         if batch is None:  # the other processes still wait for this one
-            yield {name: rows[:0] for name, rows in reader.run(nothing, no_labels).items()}, no_labels
+            yield reader.no_images(comparison.settings['crop'])[:2]
             continue
         # In pieces of the reading batch, which bounds the memory that the networks take.
         pieces = [reader.run(p, i) for p, i in zip(*(x.split(reader.batch_size) for x in (batch[0], batch[2])))]

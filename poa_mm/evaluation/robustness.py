@@ -86,16 +86,7 @@ def run_robustness(inputs: Inputs, classifiers: str | Path | None = None) -> dic
         *(('shuffling', grid) for grid in settings['grids']),
     ]
     corrupted = partial(
-        CorruptedReader,
-        mean=comparison.mean,
-        std=comparison.std,
-        variants=variants,
-        patches=settings['patches'],
-        seed=comparison.seed,
-        batch_size=inputs.batch_size,
-        num_workers=inputs.num_workers,
-        device=inputs.device,
-        amp=inputs.amp,
+        comparison.reader, kind=CorruptedReader, variants=variants, patches=settings['patches'], seed=comparison.seed
     )
     if classifiers is None:
         accuracy, unreadable = _by_neighbours(comparison, corrupted)
@@ -128,12 +119,11 @@ def _check(settings: Mapping[str, Any], crop: int) -> None:
 def _by_neighbours(comparison: Comparison, corrupted: partial) -> tuple[dict, list[str]]:
     k, temperature = comparison.settings['k'], comparison.settings['temperature']
     check_ks([k], len(comparison.train), temperature)
-    networks = {candidate.key: candidate.network for candidate in comparison.candidates}
-    judge, gallery = corrupted(networks), comparison.reader()
+    judge, gallery = corrupted(), comparison.reader()
     gallery.unreadable = judge.unreadable  # one list, and one count of it
     queries, labels, _ = judge.collect(comparison.val, 'val')
     searches = {name: NeighbourSearch(queries.pop(name), k, name[0]) for name in judge.networks}
-    of_network = {key: [searches[name] for name in searches if name[0] == key] for key in networks}
+    of_network = {key: [searches[name] for name in searches if name[0] == key] for key in gallery.networks}
     train_labels = search_gallery(gallery, comparison.train, of_network)
     accuracy = {
         name: neighbour_accuracy(search.result(), train_labels, labels, [k], temperature)[k]
