@@ -85,7 +85,7 @@ def run_clustering(inputs: Inputs) -> dict[str, Any]:
         FileNotFoundError: If a file or the data are missing.
         ValueError: If a setting makes no sense or features are not finite.
     """
-    comparison = open_comparison(inputs, 'cluster', CLUSTER_DEFAULTS)
+    comparison = open_comparison(inputs, 'cluster', CLUSTER_DEFAULTS, learns=False)
     settings = comparison.settings
     if settings['restarts'] < 1:
         raise ValueError(f'restarts must be at least 1, got {settings["restarts"]}')

@@ -79,7 +79,7 @@ class Comparison:
         settings: Of the data and the protocol.
         candidates: The networks.
         sources: What is known of every file.
-        train: Labelled images to learn from.
+        train: Labelled images to learn from; ``None`` where nothing is learned.
         val: Labelled images to judge with; of the same classes.
         mean: Of R, G, B, in levels of 0 to 255.
         std: Likewise.
@@ -90,7 +90,7 @@ class Comparison:
     settings: dict[str, Any]
     candidates: list[Candidate]
     sources: list[dict[str, Any]]
-    train: EvalImages
+    train: EvalImages | None
     val: EvalImages
     mean: list[float]
     std: list[float]
@@ -115,8 +115,9 @@ class Comparison:
     @property
     def classes(self) -> int:
         """Number of classes of the data."""
-        named = self.train.dataset.metainfo.get('classes')
-        return len(named) if named else 1 + max(self.train.label(i) for i in range(len(self.train)))
+        images = self.train or self.val
+        named = images.dataset.metainfo.get('classes')
+        return len(named) if named else 1 + max(images.label(i) for i in range(len(images)))
 
     def where(self) -> str:
         """`` of FILE`` for the summary; empty where there is no file."""
@@ -140,6 +141,7 @@ class Comparison:
         data = {
             name: dict(source=describe(images.dataset), images=len(images))
             for name, images in (('train', self.train), ('val', self.val))
+            if images is not None
         }
         return dict(
             protocol=dict(name=protocol, **settings, amp=self.inputs.amp),
@@ -158,7 +160,7 @@ class Comparison:
         )
 
 
-def open_comparison(inputs: Inputs, name: str, defaults: Mapping[str, Any]) -> Comparison:
+def open_comparison(inputs: Inputs, name: str, defaults: Mapping[str, Any], learns: bool = True) -> Comparison:
     """Open the networks and the data.
 
     Settings come from the options, else from the dict under the protocol's name in the config, else they are
@@ -168,6 +170,7 @@ def open_comparison(inputs: Inputs, name: str, defaults: Mapping[str, Any]) -> C
         inputs: What the command was given.
         name: Of the protocol: the key of its settings in the config.
         defaults: Settings of the protocol, without those of the data.
+        learns: Whether it needs images to learn from; else only those of the options are opened.
 
     Raises:
         FileNotFoundError: If a file or the data are missing.
@@ -183,12 +186,12 @@ def open_comparison(inputs: Inputs, name: str, defaults: Mapping[str, Any]) -> C
         networks.append(('untrained', build_backbone(cfg, seed), ''))
     first = networks[0][1] if networks else None
     sizes = {backbone.img_size for _, backbone, _ in networks} - {None}
-    settings = merge_settings(cfg, name, defaults, first, inputs.options)
+    settings = merge_settings(cfg, name, defaults, first, inputs.options, learns)
     if len(sizes) > 1 and 'crop' not in inputs.options:
         raise ValueError(f'the networks are made for images of {sorted(sizes)} px: choose one size with --crop')
     candidates = gather_candidates(networks, inputs.subnets, inputs.thumbnails, inputs.device)
-    pair = open_split_pair(settings.pop('train', None), settings.pop('val', None))
-    train, val = (EvalImages(dataset, settings['resize'], settings['crop']) for dataset in pair)
+    pair = open_split_pair(settings.pop('train', None), settings.pop('val', None), learns)
+    train, val = (d if d is None else EvalImages(d, settings['resize'], settings['crop']) for d in pair)
     norms = [_norm(found, cfg) for found in opened] or [mean_and_std(cfg)]
     if any(norm != norms[0] for norm in norms):
         raise ValueError('the networks expect images of different mean and std: evaluate them one by one')
@@ -202,6 +205,7 @@ def merge_settings(
     defaults: Mapping[str, Any],
     backbone: ElasticBackbone | None,
     options: Mapping[str, Any],
+    learns: bool = True,
 ) -> dict[str, Any]:
     """Settings of a protocol: options, else the config's, else the defaults.
 
@@ -221,7 +225,9 @@ def merge_settings(
     defaults = dict(defaults, crop=crop, resize=round(crop * 8 / 7))
     if 'crop' in options:  # the config's short side belongs to the config's crop
         own = {key: value for key, value in own.items() if key != 'resize'}
-    if ('train' in options) != ('val' in options):
+    if not learns and 'train' not in options:
+        own = {key: value for key, value in own.items() if key != 'train'}
+    elif ('train' in options) != ('val' in options):
         raise ValueError('--train and --val go together: give both, or neither')
     return {**defaults, **own, **options}
 

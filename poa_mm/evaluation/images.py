@@ -157,17 +157,25 @@ def build_dataset(config: Mapping) -> BaseDataset:
 
 
 def open_split_pair(
-    train: str | Path | Mapping | None, val: str | Path | Mapping | None
-) -> tuple[BaseDataset, BaseDataset]:
+    train: str | Path | Mapping | None, val: str | Path | Mapping | None, learns: bool = True
+) -> tuple[BaseDataset | None, BaseDataset]:
     """Gallery and queries, each a folder or the config of a data set.
+
+    Args:
+        train: The gallery, or whatever is learned from.
+        val: The queries, or whatever is judged with.
+        learns: Whether there must be a gallery; else it may be ``None``.
 
     Raises:
         FileNotFoundError: If files are missing.
         ValueError: If one is missing, or the classes differ.
     """
-    if not (train and val):
-        raise ValueError('no data: give --train and --val, or knn = dict(train=..., val=...) in the config')
-    pair = [build_dataset(d) if isinstance(d, Mapping) else image_folder(d) for d in (train, val)]
+    if not (val and (train or not learns)):
+        options = '--train and --val' if learns else '--val'
+        raise ValueError(f'no data: give {options}, or knn = dict(train=..., val=...) in the config')
+    pair = [build_dataset(d) if isinstance(d, Mapping) else image_folder(d) for d in (train, val) if d]
+    if len(pair) == 1:
+        return None, pair[0]
     classes = [dataset.metainfo.get('classes') for dataset in pair]
     if all(classes) and tuple(classes[0]) != tuple(classes[1]):
         odd = sorted(set(classes[0]) ^ set(classes[1]))[:5]

@@ -50,9 +50,9 @@ def _section(content: Content) -> str:
     data, protocol = content['data'], content['protocol']
     settings = ', '.join(f'{k} {_short(v)}' for k, v in protocol.items() if k != 'name' and v is not None)
     unreadable = f'; {len(data["unreadable"])} unreadable' if data['unreadable'] else ''
-    learned = f', learned from {data["train"]["images"]} of {data["train"]["source"]}'
-    if protocol['name'] == 'cluster' or protocol.get('classifiers'):
-        learned = ''  # these see the validation images alone
+    learned = ''
+    if protocol['name'] != 'cluster' and not protocol.get('classifiers'):  # these see the validation images alone
+        learned = f', learned from {data["train"]["images"]} of {data["train"]["source"]}'
     parts = [
         f'**Measured on {data["val"]["source"]}** ({data["val"]["images"]} images{learned}{unreadable}). '
         'The paper: ImageNet-1K.',

@@ -74,7 +74,7 @@ def run_robustness(inputs: Inputs, classifiers: str | Path | None = None) -> dic
         FileNotFoundError: If a file or the data are missing.
         ValueError: If a setting makes no sense, or the classifiers are of other networks.
     """
-    comparison = open_comparison(inputs, 'robustness', ROBUSTNESS_DEFAULTS)
+    comparison = open_comparison(inputs, 'robustness', ROBUSTNESS_DEFAULTS, learns=classifiers is None)
     settings, crop = comparison.settings, comparison.settings['crop']
     even = divisors(crop)
     settings['patches'] = settings['patches'] or even[-1]

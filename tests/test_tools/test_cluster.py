@@ -5,7 +5,11 @@ import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from poa_mm.evaluation.report import report
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'cluster.py'
 CONFIG = """
@@ -35,6 +39,25 @@ def test_table_and_json(tmp_path, monkeypatch, capsys):
     assert all(0 < r['nmi'] <= 100 for r in record['results'])
     text = capsys.readouterr().out
     assert '| untrained' in text and record['summary'] in text
+    assert list(record['data']) == ['val', 'unreadable']
     with pytest.raises(SystemExit):
         run(monkeypatch, '--untrained', '--clusters', '40')
     assert 'clusters must be from 2 to the number of images, 32, got 40' in capsys.readouterr().err
+
+
+def test_validation_images_are_enough(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path('tiny.py').write_text(CONFIG)
+    rng = np.random.default_rng(0)
+    for name in ('dark', 'light'):
+        folder = tmp_path / 'val' / name
+        folder.mkdir(parents=True)
+        for i in range(3):
+            Image.fromarray(rng.integers(0, 255, (20, 20, 3), dtype=np.uint8)).save(folder / f'{i}.png')
+    run(monkeypatch, '--untrained', '--subnets', '16x2', '--val', 'val')
+    record = json.loads(Path('out.json').read_text())
+    assert record['protocol']['clusters'] == 2 and record['data']['val']['images'] == 6
+    assert 'train' not in record['data'] and 'Measured on CustomDataset val/** (6 images)' in report([record])
+    with pytest.raises(SystemExit):
+        run(monkeypatch, '--untrained', '--train', 'val')
+    assert '--train and --val go together' in capsys.readouterr().err

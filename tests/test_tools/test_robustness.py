@@ -63,6 +63,7 @@ def test_neighbours(monkeypatch, capsys):
 def test_linear_classifiers(monkeypatch, capsys):
     trained = run(monkeypatch, 'linear.py', '--save', 'probes.pth', out='linear.json')
     record = run(monkeypatch, 'robustness.py', '--classifiers', 'probes.pth', '--grids', '1', '2')
+    assert list(record['data']) == ['val', 'unreadable']  # nothing is learned
     for ours, clean in zip(record['results'], trained['results'], strict=True):
         assert ours['occlusion']['0'] == ours['shuffling']['1'] == clean['best']
     with pytest.raises(SystemExit):
