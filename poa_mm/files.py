@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import pickle
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 
 class Inert(dict):
@@ -77,6 +78,14 @@ def load_weights(path: str | Path) -> dict:
     if not isinstance(contents, dict) or isinstance(contents, Inert):
         raise ValueError(f'{path} is no checkpoint: it holds a {type(contents).__name__}')
     return contents
+
+
+def differing_shapes(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Iterator[tuple[str, str, str]]:
+    """Names of weights of other shapes than expected, with both shapes as text; ``missing`` where one has none."""
+    for name in dict.fromkeys([*expected, *found]):
+        shapes = [str(tuple(weights[name].shape)) if name in weights else 'missing' for weights in (found, expected)]
+        if shapes[0] != shapes[1]:
+            yield name, *shapes
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:

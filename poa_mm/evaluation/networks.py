@@ -12,7 +12,8 @@ from mmengine.config import Config
 from torch import Tensor
 
 from poa_mm.extraction import load_pretrained
-from poa_mm.files import load_weights
+from poa_mm.extraction.file_format import is_extracted, source_of
+from poa_mm.files import differing_shapes, load_weights
 from poa_mm.models.backbones import ElasticBackbone, ElasticResNet, ElasticSwinTransformer, ElasticVisionTransformer
 
 # What computes the same as an ordinary network, so that the same program measures it inside a checkpoint or alone.
@@ -56,8 +57,7 @@ def open_network(path: str | Path, cfg: Config | None = None, branch: str = 'tea
         ValueError: If it is neither of the two, or does not fit the config.
     """
     contents = load_weights(path)
-    meta = contents.get('meta')
-    if isinstance(meta, Mapping) and 'subnet' in meta:
+    if is_extracted(contents):
         return _open_extracted(path, contents)
     backbone, source = load_pretrained(path, cfg if cfg is not None and 'model' in cfg else None, branch, contents)
     mean, std, _ = (source.pop(key) for key in ('mean', 'std', 'cfg'))
@@ -81,8 +81,8 @@ def _open_extracted(path: str | Path, contents: Mapping[str, Any]) -> Opened:
     with torch.random.fork_rng(devices=[]):
         backbone = family(**arguments)
     load_extracted(backbone, weights, path)
-    source = {key: meta.get(key) for key in ('checkpoint', 'branch', 'iteration', 'seed', 'experiment_name')}
-    return Opened('extracted', backbone.eval(), {'file': str(path), **source}, meta.get('mean'), meta.get('std'))
+    source = {'file': str(path), **source_of(meta)}
+    return Opened('extracted', backbone.eval(), source, meta.get('mean'), meta.get('std'))
 
 
 def load_extracted(backbone: ElasticBackbone, weights: Mapping[str, Tensor], path: str | Path) -> None:
@@ -92,8 +92,6 @@ def load_extracted(backbone: ElasticBackbone, weights: Mapping[str, Tensor], pat
         ValueError: If a weight is missing, or is of another size.
     """
     expected = {k: v for k, v in backbone.state_dict().items() if k not in backbone.pretrain_only}
-    for name in sorted(expected.keys() | weights.keys()):
-        shapes = [tuple(d[name].shape) if name in d else 'missing' for d in (weights, expected)]
-        if shapes[0] != shapes[1]:
-            raise ValueError(f'{path} does not fit the config: {name} is {shapes[0]}, must be {shapes[1]}')
+    for name, found, wanted in differing_shapes(weights, expected):
+        raise ValueError(f'{path} does not fit the config: {name} is {found}, must be {wanted}')
     backbone.load_state_dict(dict(weights), strict=False)

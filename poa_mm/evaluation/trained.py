@@ -13,6 +13,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from poa_mm.extraction.checkpoint import read_config
+from poa_mm.extraction.file_format import SOURCE_KEYS
 from poa_mm.files import load_weights
 from poa_mm.models.backbones.static_resnet import STAGES
 
@@ -118,8 +119,7 @@ def _origin(backbone_cfg: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]
     if start is None or not Path(start).is_file():
         return start, {}
     meta = load_weights(start).get('meta') or {}
-    keys = ('subnet', 'checkpoint', 'branch', 'iteration', 'seed', 'format')
-    return start, {key: meta[key] for key in keys if meta.get(key) is not None}
+    return start, {key: meta[key] for key in ('subnet', 'format', *SOURCE_KEYS) if meta.get(key) is not None}
 
 
 def _size(backbone_cfg: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,11 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from poa_mm.files import load_weights
+from poa_mm.files import differing_shapes, load_weights
 from poa_mm.models.backbones import ElasticBackbone
 from poa_mm.registry import MODELS
+
+from .file_format import is_extracted
 
 PREFIXES = {'teacher': 'teacher.backbone.', 'student': 'backbone.'}
 
@@ -121,7 +123,7 @@ def _literal(node: ast.expr) -> Any:
 
 def _backbone_weights(contents: Mapping[str, Any], checkpoint: str | Path, branch: str) -> dict[str, Tensor]:
     meta, state_dict = contents.get('meta'), contents.get('state_dict')
-    if isinstance(meta, dict) and 'subnet' in meta:
+    if is_extracted(contents):
         raise ValueError(f'{checkpoint} is an extracted sub-network ({meta["subnet"]}), not a pre-training checkpoint')
     if not isinstance(meta, dict) or not isinstance(state_dict, dict):
         raise ValueError(f'{checkpoint} is no pre-training checkpoint: it lacks meta or state_dict')
@@ -142,10 +144,8 @@ def _check_same_space(checkpoint: str | Path, own: ElasticBackbone, given: Elast
 
 
 def _check_shapes(checkpoint: str | Path, weights: dict[str, Tensor], expected: dict[str, Tensor], where: str) -> None:
-    for name in sorted(weights.keys() | expected.keys()):
-        shapes = [tuple(d[name].shape) if name in d else 'missing' for d in (weights, expected)]
-        if shapes[0] != shapes[1]:
-            raise ValueError(
-                f'{checkpoint} is a checkpoint of another space than {where}: {name} is {shapes[0]} in the '
-                f'checkpoint, {shapes[1]} by {where}'
-            )
+    for name, found, wanted in differing_shapes(weights, expected):
+        raise ValueError(
+            f'{checkpoint} is a checkpoint of another space than {where}: {name} is {found} in the checkpoint, '
+            f'{wanted} by {where}'
+        )

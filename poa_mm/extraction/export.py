@@ -12,6 +12,7 @@ from poa_mm.elastic import Subnet, collect_cuts, slice_state_dict
 from poa_mm.files import write_atomically
 from poa_mm.models.backbones import ElasticBackbone
 
+from .file_format import source_of
 from .formats import find_format
 
 
@@ -45,15 +46,15 @@ def export_subnet(
     subnet = backbone.space.parse(subnet)
     target = find_format(format)
     name, config = backbone.space.name(subnet), target.network(backbone, subnet)
-    keys = ('checkpoint', 'branch', 'iteration', 'seed', 'experiment_name', 'mean', 'std')
-    source = {key: meta.get(key) for key in keys}
     contents = dict(
         meta=dict(
             subnet=str(subnet),
             format=format,
             config=config,
             num_params=count_params(backbone, subnet, format),
-            **source,
+            mean=meta.get('mean'),
+            std=meta.get('std'),
+            **source_of(meta),
             poa_mm_version=poa_mm.__version__,
         ),
         state_dict=target.weights(backbone, subnet, backbone.extract(subnet)),
