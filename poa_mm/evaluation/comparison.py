@@ -14,7 +14,7 @@ from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 
 from poa_mm.extraction import build_backbone
-from poa_mm.extraction.checkpoint import mean_and_std
+from poa_mm.extraction.checkpoint import crop_size, mean_and_std
 from poa_mm.models.backbones import ElasticBackbone
 
 from .candidates import Candidate, gather_candidates
@@ -184,15 +184,17 @@ def open_comparison(inputs: Inputs, name: str, defaults: Mapping[str, Any], lear
     networks = [(found.kind, found.backbone, found.source['file']) for found in opened]
     if inputs.untrained:
         networks.append(('untrained', build_backbone(cfg, seed), ''))
-    first = networks[0][1] if networks else None
-    sizes = {backbone.img_size for _, backbone, _ in networks} - {None}
-    settings = merge_settings(cfg, name, defaults, first, inputs.options, learns)
+    sized = [backbone for _, backbone, _ in networks if backbone.img_size is not None]
+    sizes = {backbone.img_size for backbone in sized}
+    settings = merge_settings(cfg, name, defaults, sized[0] if sized else None, inputs.options, learns)
     if len(sizes) > 1 and 'crop' not in inputs.options:
         raise ValueError(f'the networks are made for images of {sorted(sizes)} px: choose one size with --crop')
     candidates = gather_candidates(networks, inputs.subnets, inputs.thumbnails, inputs.device)
     pair = open_split_pair(settings.pop('train', None), settings.pop('val', None), learns)
     train, val = (d if d is None else EvalImages(d, settings['resize'], settings['crop']) for d in pair)
-    norms = [_norm(found, cfg) for found in opened] or [mean_and_std(cfg)]
+    norms = [_norm(found, cfg) for found in opened]
+    if inputs.untrained or not opened:
+        norms.append(mean_and_std(cfg))
     if any(norm != norms[0] for norm in norms):
         raise ValueError('the networks expect images of different mean and std: evaluate them one by one')
     sources = [found.source for found in opened]
@@ -209,7 +211,8 @@ def merge_settings(
 ) -> dict[str, Any]:
     """Settings of a protocol: options, else the config's, else the defaults.
 
-    The crop is the size that the model was made for, and the short side 8/7 of it: 224 and 256 in the paper.
+    The crop is the size that the network was made for, else that it is trained with, and the short side 8/7 of it:
+    224 and 256 in the paper.
 
     Raises:
         ValueError: If the config or the options have a setting that there is not.
@@ -221,7 +224,7 @@ def merge_settings(
         raise ValueError(f'{name} of {cfg.filename} has unknown keys {unknown}: allowed are {allowed}')
     shared = {key: value for key, value in (cfg.get('knn') or {}).items() if key in DATA_SETTINGS}
     own = {**shared, **own}
-    crop = options.get('crop') or own.get('crop') or (backbone and backbone.img_size) or 224
+    crop = options.get('crop') or own.get('crop') or (backbone and backbone.img_size) or crop_size(cfg) or 224
     defaults = dict(defaults, crop=crop, resize=round(crop * 8 / 7))
     if 'crop' in options:  # the config's short side belongs to the config's crop
         own = {key: value for key, value in own.items() if key != 'resize'}

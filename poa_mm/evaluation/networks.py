@@ -80,6 +80,7 @@ def _open_extracted(path: str | Path, contents: Mapping[str, Any]) -> Opened:
         raise ValueError(f'{path} holds a network that is none of ours: {meta["config"]}') from error
     with torch.random.fork_rng(devices=[]):
         backbone = family(**arguments)
+    backbone.img_size = backbone.img_size or meta.get('img_size')
     load_extracted(backbone, weights, path)
     source = {'file': str(path), **source_of(meta)}
     return Opened('extracted', backbone.eval(), source, meta.get('mean'), meta.get('std'))

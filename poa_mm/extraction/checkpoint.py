@@ -81,7 +81,14 @@ def build_backbone(cfg: Config, seed: int = 0) -> ElasticBackbone:
         backbone = MODELS.build({'_scope_': 'poa_mm', **backbone_cfg, 'init_cfg': None})
     if not isinstance(backbone, ElasticBackbone):
         raise ValueError(f'model.backbone must be elastic, got {backbone_cfg["type"]}')
+    backbone.img_size = backbone.img_size or crop_size(cfg)
     return backbone.eval()
+
+
+def crop_size(cfg: Config) -> int | None:
+    """Side of a pre-training config's global crops in pixels; ``None`` where it has none."""
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
+    return ((dataset.get('views') or {}).get('global_1') or {}).get('size')
 
 
 def mean_and_std(cfg: Config) -> dict[str, list[float]]:

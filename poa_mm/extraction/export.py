@@ -52,6 +52,7 @@ def export_subnet(
             format=format,
             config=config,
             num_params=count_params(backbone, subnet, format),
+            img_size=backbone.img_size,
             mean=meta.get('mean'),
             std=meta.get('std'),
             **source_of(meta),

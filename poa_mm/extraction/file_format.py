@@ -2,7 +2,8 @@
 
 ``state_dict`` holds the network's weights, and ``meta``, in plain types, what is known of it: ``subnet`` (its size, by
 which such a file is recognised), ``format`` (the toolbox), ``config`` (of the ordinary network), ``num_params``,
-``mean`` and ``std`` (of its images), ``poa_mm_version``, and under :data:`SOURCE_KEYS` where the weights came from.
+``img_size``, ``mean`` and ``std`` (of its images; ``None`` where unknown), ``poa_mm_version``, and under
+:data:`SOURCE_KEYS` where the weights came from.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from mmengine.logging import MMLogger
 from mmpretrain.registry import MODELS as STATIC
 
 from poa_mm.evaluation import gather_candidates, open_network
-from poa_mm.evaluation.comparison import Inputs, open_comparison
+from poa_mm.evaluation.comparison import Inputs, merge_settings, open_comparison
 from poa_mm.extraction import export_subnet, load_pretrained
 from poa_mm.registry import MODELS
 
@@ -156,3 +156,23 @@ def test_extracted_file_knows_mean_and_std_of_its_images(tmp_path):
             open_comparison(inputs, 'knn', {})
     finally:
         logger.removeHandler(handler)
+
+
+def test_resnet_is_evaluated_at_the_size_that_it_was_trained_with(tmp_path):
+    config, subnet = BACKBONES['small resnet']
+    views = dict(global_1=dict(size=48))
+    cfg = Config(dict(model=dict(backbone=config), train_dataloader=dict(dataset=dict(views=views))))
+    weights = {f'teacher.backbone.{k}': v for k, v in perturbed(config).state_dict().items()}
+    torch.save(dict(meta=dict(cfg=cfg.pretty_text), state_dict=weights), tmp_path / 'iter_5.pth')
+    backbone, meta = load_pretrained(tmp_path / 'iter_5.pth')
+    path = export_subnet(backbone, subnet, tmp_path, meta)
+    data = {key: dict(type='DemoDataset', num_samples=8, image_size=48) for key in ('train', 'val')}
+    for given, file in ((Config(), path), (Config(), tmp_path / 'iter_5.pth'), (cfg, None)):
+        files = [] if file is None else [str(file)]
+        comparison = open_comparison(Inputs(given, files, ['intact'], untrained=not files, options=data), 'knn', {})
+        assert (comparison.settings['crop'], comparison.settings['resize']) == (48, 55)
+    assert merge_settings(cfg, 'knn', {}, perturbed(config), data)['crop'] == 48
+    assert merge_settings(Config(), 'knn', {}, perturbed(config), data)['crop'] == 224  # not known
+    vit = export_subnet(perturbed(BACKBONES['vit'][0]), '24x3', tmp_path, meta)
+    with pytest.raises(ValueError, match=r'made for images of \[32, 48\] px: choose one size with --crop'):
+        open_comparison(Inputs(Config(), [str(path), str(vit)], options=data), 'knn', {})

@@ -23,7 +23,8 @@ class ElasticBackbone(BaseModule):
         block_prefixes: For every stage, what stands before a block's index in parameter names.
         pretrain_only: Parameters that the extracted network has no use for.
         image_only: Parameters that only its image feature needs, not the maps of :meth:`dense_config`.
-        img_size: Size of the images that it is made for, in pixels; ``None`` where it has none of its own.
+        img_size: Side of the images that it is made for, in pixels; ``None`` where it has none of its own and what it
+            was trained with is not known.
         with_cp: Whether activations are recomputed in the backward pass, block by block.
     """
 
