@@ -13,7 +13,7 @@ from .hooks import (
 )
 from .optim_constructor import LayerDecayOptimWrapperConstructor
 from .optim_wrapper import PoaOptimWrapper
-from .schedulers import CosineLR, CosineWeightDecay
+from .schedulers import CosineLR, CosineWeightDecay, ProportionalCosineLR
 from .schedules import cosine, full_length, linear
 from .sharded_adamw import ShardedAdamW
 
@@ -29,6 +29,7 @@ __all__ = [
     'LazyRuntimeInfoHook',
     'PoaOptimWrapper',
     'PretrainScheduleHook',
+    'ProportionalCosineLR',
     'ShardedAdamW',
     'StepSeedHook',
     'TeacherEMAHook',

@@ -1,5 +1,6 @@
 """Learning rate and weight decay over the run, in closed form."""
 
+from mmengine.optim import CosineAnnealingLR
 from mmengine.optim.scheduler.param_scheduler import OptimizerType, _ParamScheduler
 
 from poa_mm.registry import PARAM_SCHEDULERS
@@ -97,3 +98,21 @@ class CosineWeightDecay(CosineParam):
 
     def __init__(self, optimizer: OptimizerType, **kwargs) -> None:
         super().__init__(optimizer, 'weight_decay', **kwargs)
+
+
+@PARAM_SCHEDULERS.register_module()
+class ProportionalCosineLR(CosineAnnealingLR):
+    """MMEngine's ``CosineAnnealingLR`` for layer-wise learning rates.
+
+    There every group ends at ``eta_min``, and groups of low layers, which start below it, would even rise. Here
+    ``eta_min`` is the end of the group with the highest learning rate, and all groups keep their ratio to it.
+
+    Args:
+        optimizer: Optimizer or optimizer wrapper.
+        eta_min: Last learning rate of the highest group.
+        kwargs: Of ``CosineAnnealingLR``.
+    """
+
+    def __init__(self, optimizer: OptimizerType, *, eta_min: float, **kwargs) -> None:
+        super().__init__(optimizer, eta_min=eta_min, **kwargs)
+        self.eta_min_ratio = eta_min / max(self.base_values)

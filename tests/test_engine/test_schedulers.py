@@ -5,7 +5,7 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from poa_mm.engine import CosineLR, CosineWeightDecay
+from poa_mm.engine import CosineLR, CosineWeightDecay, ProportionalCosineLR
 from poa_mm.registry import PARAM_SCHEDULERS
 
 
@@ -87,6 +87,16 @@ def test_built_as_the_runner_builds():
     scheduler.step()
     scheduler.step()
     assert _values(wrapper, 'lr')[0] == pytest.approx(_formula(2, 0.1, 0.01, 10))
+
+
+def test_layers_end_in_proportion_not_at_one_rate():
+    wrapper = _wrapper()
+    scheduler = ProportionalCosineLR(wrapper, T_max=10, eta_min=0.01, by_epoch=False)
+    for step in range(11):
+        expected = _formula(step, 0.1, 0.01, 10)
+        assert _values(wrapper, 'lr') == pytest.approx([expected, expected * 0.9**3])
+        wrapper.optimizer.step()
+        scheduler.step()
 
 
 def test_wrong_values():

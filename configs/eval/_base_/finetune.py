@@ -9,6 +9,7 @@ optim_wrapper = dict(
     amp_dtype='bfloat16',
     optimizer=dict(type='AdamW', betas=(0.9, 0.999), weight_decay=0.05, fused=True),
     lr_scaling=dict(rule='linear', batch_size=128, base_batch_size=1024),
+    paramwise_cfg=dict(no_decay=['pos_embed', 'cls_token', 'relative_position_bias_table']),
 )
 custom_hooks = [
     dict(type='poa_mm.BackboneCheckHook'),

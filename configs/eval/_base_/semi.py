@@ -30,6 +30,7 @@ optim_wrapper = dict(
     amp_dtype='bfloat16',
     optimizer=dict(type='AdamW', lr=5e-6, betas=(0.9, 0.999), weight_decay=0.05, fused=True),
     lr_scaling=dict(rule='linear', batch_size=128, base_batch_size=512),
+    paramwise_cfg=dict(no_decay=['pos_embed', 'cls_token', 'relative_position_bias_table']),
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, by_epoch=True, begin=0, end=5, convert_to_iter_based=True),

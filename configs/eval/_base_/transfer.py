@@ -47,11 +47,18 @@ optim_wrapper = dict(
     amp_dtype='bfloat16',
     optimizer=dict(type='AdamW', lr=7.5e-06, betas=(0.9, 0.999), weight_decay=0.05, fused=True),
     lr_scaling=dict(rule='linear', batch_size=96, base_batch_size=512),
+    paramwise_cfg=dict(no_decay=['pos_embed', 'cls_token', 'relative_position_bias_table']),
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, by_epoch=True, begin=0, end=5, convert_to_iter_based=True),
     dict(
-        type='CosineAnnealingLR', T_max=995, eta_min=1e-6, by_epoch=True, begin=5, end=1000, convert_to_iter_based=True
+        type='poa_mm.ProportionalCosineLR',
+        T_max=995,
+        eta_min=1e-6,
+        by_epoch=True,
+        begin=5,
+        end=1000,
+        convert_to_iter_based=True,
     ),
 ]
 train_cfg = dict(by_epoch=True, max_epochs=1000, val_interval=10)
