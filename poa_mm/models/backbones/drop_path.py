@@ -27,15 +27,16 @@ def add_residual(x: Tensor, shapes: Shapes, branch: Callable[[Tensor, Shapes], T
     """
     if rate == 0:
         return x + branch(x, shapes)
-    parts = x.split([n * length for n, length in shapes])
-    parts = [part.view(n, -1) for part, (n, _) in zip(parts, shapes)]
-    kept = [torch.randperm(n, device=x.device)[: max(1, int(n * (1 - rate)))] for n, _ in shapes]
-    kept_shapes = [(len(index), length) for index, (_, length) in zip(kept, shapes)]
+    rows, kept_shapes, scales, start = [], [], [], 0
+    for n, length in shapes:
+        kept = torch.randperm(n, device=x.device)[: max(1, int(n * (1 - rate)))]
+        rows.append((kept.unsqueeze(1) * length + torch.arange(start, start + length, device=x.device)).flatten())
+        kept_shapes.append((len(kept), length))
+        scales.append(n / len(kept))
+        start += n * length
     # index_select and not [], whose gradient is prepared for indices that occur twice and takes several times as long.
-    chosen = [part.index_select(0, index).view(-1, x.shape[-1]) for part, index in zip(parts, kept)]
-    out = branch(torch.cat(chosen), kept_shapes).to(x.dtype)
-    sums = [
-        part.index_add(0, index, o.view(len(index), -1), alpha=len(part) / len(index)).view(-1, x.shape[-1])
-        for part, index, o in zip(parts, kept, out.split([len(c) for c in chosen]))
-    ]
-    return torch.cat(sums)
+    index = torch.cat(rows)
+    out = branch(x.index_select(0, index), kept_shapes).to(x.dtype)
+    if len(set(scales)) > 1:
+        out = torch.cat([o * (scale / scales[0]) for o, scale in zip(out.split([len(r) for r in rows]), scales)])
+    return x.index_add(0, index, out, alpha=scales[0])
