@@ -82,6 +82,7 @@ def build(family, target, amp_dtype, device='cpu'):
     target = dict(type=target, **({'num_prototypes': (40,)} if target == 'Centering' else {}))
     head = dict(type='MultiPrototypeHead', num_prototypes=(40,), hidden_dims=48, bottleneck_dims=24)
     model = MODELS.build(dict(type='POA', backbone=BACKBONES[family], head=head, target=target)).to(device).train()
+    model.step = 0
     cfg = dict(
         type='poa_mm.PoaOptimWrapper',
         optimizer=dict(type='AdamW', lr=0.01, weight_decay=0.04, fused=True),
