@@ -75,16 +75,8 @@ def run_robustness(inputs: Inputs, classifiers: str | Path | None = None) -> dic
         ValueError: If a setting makes no sense, or the classifiers are of other networks.
     """
     comparison = open_comparison(inputs, 'robustness', ROBUSTNESS_DEFAULTS, learns=classifiers is None)
-    settings, crop = comparison.settings, comparison.settings['crop']
-    even = divisors(crop)
-    settings['patches'] = settings['patches'] or even[-1]
-    settings['grids'] = sorted(set(settings['grids'] or even))
-    settings['ratios'] = sorted(set(settings['ratios']))
-    _check(settings, crop)
-    variants: list[Variant] = [
-        *(('occlusion', ratio) for ratio in settings['ratios']),
-        *(('shuffling', grid) for grid in settings['grids']),
-    ]
+    settings = comparison.settings
+    variants = _complete(settings)
     corrupted = partial(
         comparison.reader, kind=CorruptedReader, variants=variants, patches=settings['patches'], seed=comparison.seed
     )
@@ -107,13 +99,21 @@ def run_robustness(inputs: Inputs, classifiers: str | Path | None = None) -> dic
     return comparison.record('robustness', results, unreadable, summary, **settings)
 
 
-def _check(settings: Mapping[str, Any], crop: int) -> None:
+def _complete(settings: dict[str, Any]) -> list[Variant]:
+    """Fill in the settings that follow from the crop; all corruptions."""
+    crop = settings['crop']
+    even = divisors(crop)
+    settings['patches'] = settings['patches'] or even[-1]
+    settings['grids'] = sorted(set(settings['grids'] or even))
+    settings['ratios'] = sorted(set(settings['ratios']))
     for name, values in (('patches', [settings['patches']]), ('grids', settings['grids'])):
         odd = [value for value in values if value < 1 or crop % value]
         if odd:
             raise ValueError(f'{name} must cut {crop} px evenly: {divisors(crop, crop)} do, {odd[0]} does not')
     if not settings['ratios'] or not all(0 <= ratio <= 1 for ratio in settings['ratios']):
         raise ValueError(f'ratios must be from 0 to 1, got {settings["ratios"]}')
+    shuffled = [('shuffling', grid) for grid in settings['grids']]
+    return [*(('occlusion', ratio) for ratio in settings['ratios']), *shuffled]
 
 
 def _by_neighbours(comparison: Comparison, corrupted: partial) -> tuple[dict, list[str]]:

@@ -37,37 +37,31 @@ def make_record(runner: Runner, checkpoint: str, metrics: Mapping[str, Any], sec
         metrics: What it found.
         seconds: How long it took.
     """
-    cfg, trained_with, iteration = runner.cfg, runner.cfg, None
-    if Path(checkpoint).is_file():
-        meta = load_weights(checkpoint).get('meta') or {}
-        iteration = meta.get('iter')
-        if isinstance(meta.get('cfg'), str):
-            trained_with = read_config(meta['cfg'])
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    cfg = runner.cfg
+    trained_with, iteration = _training(checkpoint, cfg)
     backbone_cfg, frozen = _innermost(trained_with.get('model', {}).get('backbone') or {})
-    backbone = getattr(model, 'backbone', model)
     start, origin = _origin(backbone_cfg)
-    protocol = protocol_of(trained_with, metrics, frozen)
     size = _size(backbone_cfg)
     named = f'{size["width"]}x{depth_text(size["depth"])}' if size else Path(cfg.filename or '').stem
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     network = dict(
         kind='from scratch' if start is None else 'pretrained',
         name=origin.get('subnet', named),
-        params=sum(p.numel() for p in backbone.parameters()),
+        params=sum(p.numel() for p in getattr(model, 'backbone', model).parameters()),
         **size,
         metrics={key: round(float(value), 4) for key, value in metrics.items() if _is_number(value)},
     )
     main = ', '.join(f'{key} {value:g}' for key, value in list(network['metrics'].items())[:3])
-    train = trained_with.get('train_dataloader') or {}
+    train, images = trained_with.get('train_dataloader') or {}, len(runner.test_dataloader.dataset)
     return dict(
-        protocol=dict(name=protocol.pop('name'), **protocol),
+        protocol=protocol_of(trained_with, metrics, frozen),
         checkpoint=checkpoint,
         iteration=iteration,
         config=cfg.filename,
         pretrained=dict(file=start, **origin) if start else None,
         data=dict(
             train=dict(source=_source(train.get('dataset')), images=None),
-            val=dict(source=_source(cfg.test_dataloader.dataset), images=len(runner.test_dataloader.dataset)),
+            val=dict(source=_source(cfg.test_dataloader.dataset), images=images),
             unreadable=[],
         ),
         seed_of_evaluation=runner.seed,
@@ -77,8 +71,16 @@ def make_record(runner: Runner, checkpoint: str, metrics: Mapping[str, Any], sec
         versions=versions('mmcv', 'mmpretrain', 'mmdet', 'mmseg'),
         results=[network],
         metrics=network['metrics'],
-        summary=f'{checkpoint} on {len(runner.test_dataloader.dataset)} images: {main}',
+        summary=f'{checkpoint} on {images} images: {main}',
     )
+
+
+def _training(checkpoint: str, cfg: Config) -> tuple[Config, int | None]:
+    """The config that a checkpoint was trained with, else the given one, and the iteration it is of."""
+    if not Path(checkpoint).is_file():
+        return cfg, None
+    meta = load_weights(checkpoint).get('meta') or {}
+    return read_config(meta['cfg']) if isinstance(meta.get('cfg'), str) else cfg, meta.get('iter')
 
 
 def protocol_of(cfg: Config, metrics: Mapping[str, Any], frozen: bool) -> dict[str, Any]:
