@@ -229,7 +229,9 @@ class ElasticSwinTransformer(ElasticBackbone):
             if i + 1 < len(self.depths):
                 stage.downsample = ElasticPatchMerging(embed_dims * 2**i, scaled)
             self.stages.append(stage)
-            self.add_module(f'norm{i}', ElasticLayerNorm(embed_dims * 2**i))
+            # Pre-training reads the last stage alone; DDP waits for the device where a parameter gets no gradient.
+            last = i + 1 == len(self.depths)
+            self.add_module(f'norm{i}', ElasticLayerNorm(embed_dims * 2**i).requires_grad_(last))
         self.block_prefixes = tuple(f'stages.{i}.blocks.' for i in range(len(self.depths)))
         self._reset_parameters()
 
