@@ -56,7 +56,7 @@ class ElasticLinear(nn.Linear):
         else:
             bias = cut(self.bias, self.cuts['bias'], size, full) if 'bias' in self.cuts else self.bias
             out = torch.addmm(bias, flat, weight.t(), alpha=scale)
-        return out.view(*x.shape[:-1], -1)
+        return out.view(*x.shape[:-1], out.shape[-1])
 
 
 class ElasticConv2d(nn.Conv2d):
