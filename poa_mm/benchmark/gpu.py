@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from poa_mm.evaluation.records import markdown_table
+from poa_mm.evaluation.tables import markdown_table
 
 from .largest import largest_batch, no_memory, release_memory
 from .report import benchmark

@@ -16,8 +16,6 @@ import torch
 import poa_mm
 from poa_mm.files import write_atomically
 
-from .tables import markdown_table  # noqa: F401 (poa_mm.benchmark takes it from here)
-
 
 def versions(*toolboxes: str) -> dict[str, str]:
     """Versions of what took part in a measurement.

@@ -18,7 +18,7 @@ from poa_mm.evaluation.comparison import merge_settings
 from poa_mm.evaluation.features import FeatureReader
 from poa_mm.evaluation.images import EvalImages, open_split_pair
 from poa_mm.evaluation.knn import check_ks, evaluate_knn
-from poa_mm.evaluation.protocol import KNN_DEFAULTS
+from poa_mm.evaluation.knn_protocol import KNN_DEFAULTS
 from poa_mm.registry import HOOKS
 
 from .common import unwrapped
