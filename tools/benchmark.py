@@ -66,7 +66,7 @@ def main() -> None:
     parser, args = parse_args()
     try:
         result, text = measure(args)
-    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         parser.error(str(error))
     print(text)
     if args.out:

@@ -26,7 +26,7 @@ def main() -> None:
     cv2.setNumThreads(0)
     try:
         print(describe_data(benchmark_data(RECIPE, args.folder, args.images, args.rounds)))
-    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         parser.error(str(error))
 
 

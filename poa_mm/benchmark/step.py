@@ -42,7 +42,7 @@ class TrainingStep:
         images (int): Images of one step.
 
     Raises:
-        ValueError: If the config is not that of a POA pre-training, or the device cannot be used.
+        ValueError: If the config is not that of a POA pre-training, the device cannot be used, or there are no images.
     """
 
     def __init__(
@@ -71,7 +71,10 @@ class TrainingStep:
             wrapper.pop('constructor', None)
             self.wrapper = LayerDecayOptimWrapperConstructor(wrapper, paramwise)(self.model)
             if real_data:
-                self.batches = iter(Runner.build_dataloader(loader, seed=0))
+                try:
+                    self.batches = iter(Runner.build_dataloader(loader, seed=0))
+                except RuntimeError as error:  # mmpretrain's
+                    raise ValueError(f'there are no images: {error}') from error
             else:
                 self.batches = repeat(random_batch(loader, device))
         self.loader = loader

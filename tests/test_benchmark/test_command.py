@@ -74,6 +74,25 @@ def test_mistakes_end_in_one_sentence(run, capsys, arguments, message):
     assert stopped.value.code == 2 and message in line
 
 
+def test_no_images(run, config_file, tmp_path, capsys):
+    (tmp_path / 'empty').mkdir()
+    text = config_file.read_text()
+    demo, folder = "type='DemoDataset', num_samples=8, image_size=48", "type='mmpretrain.CustomDataset', data_root={!r}"
+    assert demo in text
+    config_file.write_text(text.replace(demo, folder.format(str(tmp_path / 'empty'))))
+    with pytest.raises(SystemExit):
+        run('--real-data')
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if 'error:' in line]
+    assert 'there are no images: ' in line and 'empty' in line
+
+
+def test_config_that_is_none(run, tmp_path, capsys):
+    (tmp_path / 'notes.txt').write_text('a = 1')
+    with pytest.raises(SystemExit):
+        run('--compare', str(tmp_path / 'notes.txt'))
+    assert 'error: Only py/yml/yaml/json type are supported' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('more', [[], ['--straggling', '2']])
 def test_config_of_something_else(run, config_file, capsys, more):
     text = config_file.read_text()

@@ -64,12 +64,14 @@ def test_command(monkeypatch, folder, capsys):
     [
         (['empty'], 'empty has no images'),
         (['nowhere'], 'nowhere'),
+        (['file.txt'], 'file.txt'),
         (['empty', '--rounds', 0], '--rounds: must be a whole number of at least 1'),
     ],
 )
 def test_mistakes_end_in_one_sentence(monkeypatch, tmp_path, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     Path('empty').mkdir()
+    Path('file.txt').touch()
     with pytest.raises(SystemExit):
         run(monkeypatch, *arguments)
     (line,) = [line for line in capsys.readouterr().err.splitlines() if 'error:' in line]
