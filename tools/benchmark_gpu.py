@@ -47,9 +47,9 @@ def main() -> None:
             options = (args.steps, args.limit, args.batch_size, args.tiny, tell)
             results.append(measure(name, CONFIG_FOLDER, *options))
             tell(describe(results[-1]))
-        except (ValueError, RuntimeError) as error:  # the others are worth having
-            failed[name] = str(error)
-            tell(f'failed: {error}')
+        except Exception as error:  # the others are worth having, whatever it was
+            failed[name] = f'{type(error).__name__}: {error}'
+            tell(f'failed: {failed[name]}')
         # After each, for a run that is killed.
         write_json(args.out / 'benchmark_gpu.json', dict(results=results, failed=failed))
         (args.out / 'benchmark_gpu.md').write_text(table(results) + '\n')

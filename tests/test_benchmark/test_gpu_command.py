@@ -36,8 +36,9 @@ def test_all_networks(monkeypatch, tmp_path):
     assert len(table) == 5 and len({line.count('|') for line in table}) == 1
 
 
-def test_one_that_fails_leaves_the_others(monkeypatch, tmp_path):
-    rates = iter([torch.OutOfMemoryError('CUDA out of memory.'), 1e9])
+@pytest.mark.parametrize('failure', [torch.OutOfMemoryError('CUDA out of memory.'), AssertionError('of a library')])
+def test_one_that_fails_leaves_the_others(monkeypatch, tmp_path, failure):
+    rates = iter([failure, 1e9])
 
     def first_fails(*args):
         rate = next(rates)
@@ -49,7 +50,8 @@ def test_one_that_fails_leaves_the_others(monkeypatch, tmp_path):
     options = ['--batch-size', 2, '--networks', 'Swin-B', 'ViT-L/16']
     assert run(monkeypatch, '--tiny', '--steps', 1, '--out', tmp_path, *options) == 1
     told = json.loads((tmp_path / 'benchmark_gpu.json').read_text())
-    assert list(told['failed']) == ['Swin-B'] and [r['network'] for r in told['results']] == ['ViT-L/16']
+    assert told['failed'] == {'Swin-B': f'{type(failure).__name__}: {failure}'}
+    assert [r['network'] for r in told['results']] == ['ViT-L/16']
     assert 'Swin-B' not in (tmp_path / 'benchmark_gpu.md').read_text()
 
 
