@@ -1,4 +1,4 @@
-"""How much a classifier on frozen features suffers from hidden patches and shuffled tiles (POA, appendix)."""
+"""How much a classifier suffers from hidden patches and shuffled tiles (POA, appendix)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
 
+from .classifiers import open_classifiers
 from .comparison import Comparison, Inputs, open_comparison
 from .corruptions import CORRUPTIONS, divisors, occlude, orders, shuffle
-from .features import FeatureReader
+from .features import FeatureReader, Network
 from .knn import NeighbourSearch, check_ks, neighbour_accuracy, search_gallery
 from .linear import check_features, probe_features
 from .linear_protocol import read_state
@@ -55,8 +56,8 @@ class CorruptedReader(FeatureReader):
         return found
 
 
-def run_robustness(inputs: Inputs, classifiers: str | Path | None = None) -> dict[str, Any]:
-    """Accuracy of every network on corrupted validation images, by k-NN or by linear classifiers.
+def run_robustness(inputs: Inputs, classifiers: str | Path | None = None, trained: bool = False) -> dict[str, Any]:
+    """Accuracy of every network on corrupted validation images, by k-NN or by trained classifiers.
 
     Settings, beside those of the data, are ``ratios`` of hidden patches, ``patches`` along a side (by default as
     many as cut the crop evenly, 14 at most: 14 at 224 px), ``grids`` of tiles (by default all that cut the crop
@@ -66,6 +67,7 @@ def run_robustness(inputs: Inputs, classifiers: str | Path | None = None) -> dic
         inputs: The networks and the data.
         classifiers: What ``tools/linear.py --save`` wrote for these networks; ``None`` for k-NN, whose gallery is
             not corrupted.
+        trained: Whether the files are checkpoints of whole classifiers, which judge for themselves.
 
     Returns:
         Everything that a result file holds, of plain Python types.
@@ -74,28 +76,38 @@ def run_robustness(inputs: Inputs, classifiers: str | Path | None = None) -> dic
         FileNotFoundError: If a file or the data are missing.
         ValueError: If a setting makes no sense, or the classifiers are of other networks.
     """
-    comparison = open_comparison(inputs, 'robustness', ROBUSTNESS_DEFAULTS, learns=classifiers is None)
+    if trained and (classifiers or inputs.untrained):
+        raise ValueError('trained classifiers take neither other classifiers nor untrained weights')
+    if trained:
+        comparison = open_classifiers(inputs, 'robustness', ROBUSTNESS_DEFAULTS)
+    else:
+        comparison = open_comparison(inputs, 'robustness', ROBUSTNESS_DEFAULTS, learns=classifiers is None)
     settings = comparison.settings
     variants = _complete(settings)
     corrupted = partial(
         comparison.reader, kind=CorruptedReader, variants=variants, patches=settings['patches'], seed=comparison.seed
     )
-    if classifiers is None:
-        accuracy, unreadable = _by_neighbours(comparison, corrupted)
+    if trained:
+        judge = 'trained classifiers'
+        networks = {candidate.key: candidate.network for candidate in comparison.candidates}
+        accuracy, unreadable = _by_logits(comparison, corrupted, networks)
+    elif classifiers:
+        judge = f'linear classifiers of {classifiers}'
+        accuracy, unreadable = _by_logits(comparison, corrupted, _with_classifiers(comparison, classifiers))
     else:
-        accuracy, unreadable = _by_classifiers(comparison, corrupted, classifiers)
+        judge = f'k-NN, k = {settings["k"]}'
+        accuracy, unreadable = _by_neighbours(comparison, corrupted)
     results = []
     for candidate in comparison.candidates:
         curves: dict[str, dict[str, float]] = {kind: {} for kind in CORRUPTIONS}
         for kind, level in variants:
             curves[kind][f'{level:g}'] = round(accuracy[candidate.key, (kind, level)], 4)
         results.append({**candidate.record(), **curves})
-    judge = f'k-NN, k = {settings["k"]}' if classifiers is None else f'linear classifiers of {classifiers}'
     half = min(settings['ratios'], key=lambda ratio: abs(ratio - 0.5))
     kept = ', '.join(f'{r["name"]} {r["occlusion"][f"{half:g}"]:.2f} %' for r in results[:4])
     more = ', ...' if len(results) > 4 else ''
     summary = f'robustness{comparison.where()} ({judge}): with {half:.0%} of the patches hidden {kept}{more}'
-    settings['classifiers'] = None if classifiers is None else str(classifiers)
+    settings['classifiers'] = 'trained' if trained else classifiers and str(classifiers)
     return comparison.record('robustness', results, unreadable, summary, **settings)
 
 
@@ -132,7 +144,8 @@ def _by_neighbours(comparison: Comparison, corrupted: partial) -> tuple[dict, li
     return accuracy, judge.all_unreadable()
 
 
-def _by_classifiers(comparison: Comparison, corrupted: partial, path: str | Path) -> tuple[dict, list[str]]:
+def _with_classifiers(comparison: Comparison, path: str | Path) -> dict[str, Network]:
+    """Every network with its linear classifier."""
     saved = read_state(path).get('best')
     if saved is None:
         raise ValueError(f'{path} is of a run of tools/linear.py that has not ended')
@@ -141,6 +154,10 @@ def _by_classifiers(comparison: Comparison, corrupted: partial, path: str | Path
         if candidate.key not in saved:
             raise ValueError(f'{path} holds no classifier of {candidate.key}, but of {", ".join(saved)}')
         networks[candidate.key] = partial(_logits, candidate, saved[candidate.key])
+    return networks
+
+
+def _by_logits(comparison: Comparison, corrupted: partial, networks: Mapping[str, Network]) -> tuple[dict, list[str]]:
     judge = corrupted(networks, normalize=False)
     right = {name: torch.zeros(1, dtype=torch.int64, device=judge.device) for name in judge.networks}
     count = torch.zeros(1, dtype=torch.int64, device=judge.device)
@@ -159,4 +176,5 @@ def _by_classifiers(comparison: Comparison, corrupted: partial, path: str | Path
 def _logits(candidate: Any, classifier: Mapping[str, Any], images: Tensor) -> Tensor:
     features = probe_features(candidate.backbone, images, candidate.subnet)
     features = features[:, slice(*classifier['columns'])]
-    return features @ classifier['weight'].to(images.device).T + classifier['bias'].to(images.device)
+    with torch.autocast(images.device.type, enabled=False):  # as it was trained
+        return features.float() @ classifier['weight'].to(images.device).T + classifier['bias'].to(images.device)

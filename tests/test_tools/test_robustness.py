@@ -1,4 +1,4 @@
-"""The command line ``tools/robustness.py``: with k-NN and with linear classifiers."""
+"""The command line ``tools/robustness.py``: with k-NN, with linear and with whole classifiers."""
 
 import json
 import os
@@ -8,6 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from mmengine.config import Config
+
+from poa_mm.datasets import DemoDataset
+from poa_mm.evaluation.images import EvalImages
+from poa_mm.evaluation.report import report
+from poa_mm.registry import MODELS
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 CONFIG = """
@@ -86,3 +93,74 @@ def test_errors_are_one_line(monkeypatch, capsys, arguments, message):
         run(monkeypatch, 'robustness.py', *arguments)
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def classifier_config(embed_dims=16):
+    return dict(
+        model=dict(
+            type='ImageClassifier',
+            backbone=dict(
+                type='VisionTransformer',
+                arch=dict(embed_dims=embed_dims, num_layers=2, num_heads=2, feedforward_channels=32),
+                img_size=16,
+                patch_size=8,
+            ),
+            head=dict(type='VisionTransformerClsHead', num_classes=8, in_channels=embed_dims),
+            train_cfg=dict(augments=dict(type='Mixup', alpha=0.8)),
+        ),
+        data_preprocessor=dict(mean=[120.0, 110.0, 100.0], std=[60.0, 50.0, 40.0], to_rgb=True),
+        test_dataloader=dict(
+            dataset=dict(pipeline=[dict(type='ResizeEdge', scale=20), dict(type='CenterCrop', crop_size=16)])
+        ),
+    )
+
+
+def save_classifier(file, config, scale=1.0):
+    torch.manual_seed(3)
+    model = MODELS.build({**config['model'], '_scope_': 'mmpretrain', 'train_cfg': None})
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    torch.save(dict(meta=dict(cfg=Config(config).pretty_text), state_dict=model.state_dict()), file)
+    return model.eval()
+
+
+def test_trained_classifiers(monkeypatch, capsys):
+    """Without corruption, the accuracy of the network itself on images that are cut and normalised as in its test."""
+    config = classifier_config()
+    model = save_classifier('epoch_1.pth', config)
+    monkeypatch.setattr(sys, 'argv', ['robustness.py', 'tiny.py', 'epoch_1.pth', '--trained', '--ratios', '0', '1',
+                                      '--workers', '0', '--out', 'out.json'])  # fmt: skip
+    runpy.run_path(str(TOOLS / 'robustness.py'), run_name='__main__')
+    record = json.loads(Path('out.json').read_text())
+    (result,) = record['results']
+    assert (record['protocol']['crop'], record['protocol']['resize']) == (16, 20)
+    assert record['protocol']['classifiers'] == 'trained' and result['kind'] == 'trained'
+    assert result['params'] == sum(p.numel() for p in model.parameters())
+    images = EvalImages(DemoDataset(split='val', num_samples=24, image_size=24), 20, 16)
+    pixels = torch.stack([images[i].image for i in range(24)]).float()
+    mean, std = (torch.tensor(config['data_preprocessor'][key]).view(3, 1, 1) for key in ('mean', 'std'))
+    with torch.no_grad():
+        found = model((pixels - mean) / std).argmax(1)
+    right = sum(int(found[i]) == images.label(i) for i in range(24))
+    assert result['occlusion']['0'] == result['shuffling']['1'] == pytest.approx(100 * right / 24, abs=1e-3)
+    assert '## Robustness' in report([record])
+
+
+def test_files_that_are_no_classifiers(monkeypatch, capsys):
+    save_classifier('good.pth', classifier_config())
+    other = classifier_config()
+    other['data_preprocessor']['mean'] = [0.0, 0.0, 1.0]
+    save_classifier('other.pth', other)
+    contents = torch.load('good.pth', weights_only=False)
+    torch.save({**contents, 'meta': dict(cfg=Config(classifier_config(32)).pretty_text)}, 'wrong.pth')
+    torch.save({**contents, 'meta': dict(cfg='model = dict(type="POA")')}, 'poa.pth')
+    for files, message in [
+        (['poa.pth'], 'poa.pth is no checkpoint of an ImageClassifier'),
+        (['wrong.pth'], 'wrong.pth does not hold the weights of its config'),
+        (['good.pth', 'other.pth'], 'expect images of different size, mean or std'),
+        (['good.pth', '--untrained'], 'take neither other classifiers nor untrained weights'),
+    ]:
+        monkeypatch.setattr(sys, 'argv', ['robustness.py', 'tiny.py', *files, '--trained'])
+        with pytest.raises(SystemExit):
+            runpy.run_path(str(TOOLS / 'robustness.py'), run_name='__main__')
+        assert message in capsys.readouterr().err

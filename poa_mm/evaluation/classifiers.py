@@ -1,0 +1,86 @@
+"""Trained classifiers of mmpretrain, as fine-tuning leaves them, among the networks of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from poa_mm.extraction.checkpoint import read_config
+from poa_mm.files import load_weights
+from poa_mm.registry import MODELS
+
+from .candidates import Candidate
+from .comparison import Comparison, Inputs, merge_settings
+from .images import EvalImages, open_split_pair
+
+
+def open_classifiers(inputs: Inputs, name: str, defaults: Mapping[str, Any]) -> Comparison:
+    """Open checkpoints of trained classifiers, whose networks give logits (N, classes), and the validation images.
+
+    Each checkpoint names its model, and how its images are cut, in the config that MMEngine wrote into it.
+
+    Args:
+        inputs: What the command was given; its files are the checkpoints.
+        name: Of the protocol, as in :func:`open_comparison`.
+        defaults: Settings of the protocol, likewise.
+
+    Raises:
+        FileNotFoundError: If a file or the data are missing.
+        ValueError: If a file holds no classifier, or the classifiers expect different images.
+    """
+    opened = [_open(Path(file)) for file in inputs.files]
+    images = [images for _, images in opened]
+    if any(other != images[0] for other in images):
+        raise ValueError('the classifiers expect images of different size, mean or std: evaluate them one by one')
+    own = {key: images[0][key] for key in ('crop', 'resize') if images[0][key] and 'crop' not in inputs.options}
+    options = {**own, **inputs.options}
+    settings = merge_settings(inputs.cfg, name, defaults, None, options, learns=False)
+    _, val = open_split_pair(settings.pop('train', None), settings.pop('val', None), learns=False)
+    candidates = [candidate for candidate, _ in opened]
+    for candidate in candidates:
+        candidate.network.func.to(inputs.device).eval()
+    return Comparison(
+        inputs,
+        settings,
+        candidates,
+        sources=[dict(file=str(file)) for file in inputs.files],
+        train=None,
+        val=EvalImages(val, settings['resize'], settings['crop']),
+        mean=images[0]['mean'],
+        std=images[0]['std'],
+        seed=inputs.seed or 0,
+    )
+
+
+def _open(file: Path) -> tuple[Candidate, dict[str, Any]]:
+    """The classifier of a checkpoint; mean, std, crop and short side of its images."""
+    contents = load_weights(file)
+    text = (contents.get('meta') or {}).get('cfg')
+    cfg = read_config(text) if isinstance(text, str) else Config()
+    if str((cfg.get('model') or {}).get('type')).rpartition('.')[2] != 'ImageClassifier':
+        raise ValueError(f'{file} is no checkpoint of an ImageClassifier of mmpretrain')
+    pixels = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+    if not (pixels.get('mean') and pixels.get('std') and pixels.get('to_rgb')):
+        raise ValueError(f'{file} does not say mean and std of RGB images in its data_preprocessor')
+    model = MODELS.build({**cfg.model.to_dict(), '_scope_': 'mmpretrain', 'data_preprocessor': None, 'train_cfg': None})
+    try:
+        model.load_state_dict(contents['state_dict'])
+    except (KeyError, RuntimeError) as error:
+        raise ValueError(f'{file} does not hold the weights of its config: {str(error).splitlines()[-1]}') from error
+    params = sum(parameter.numel() for parameter in model.parameters())
+    candidate = Candidate('trained', f'{file.parent.name}/{file.stem}', partial(model, mode='tensor'), params=params)
+    steps = {step.get('type'): step for step in _pipeline(cfg)}
+    crop, resize = steps.get('CenterCrop', {}).get('crop_size'), steps.get('ResizeEdge', {}).get('scale')
+    return candidate, dict(mean=list(pixels.mean), std=list(pixels.std), crop=crop, resize=resize)
+
+
+def _pipeline(cfg: Config) -> list[Mapping[str, Any]]:
+    """What happens to the images of a test."""
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    while isinstance(dataset.get('dataset'), Mapping):
+        dataset = dataset['dataset']
+    return dataset.get('pipeline') or []
