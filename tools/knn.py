@@ -18,8 +18,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_arguments(parser)
     parser.add_argument('--k', type=int, nargs='+', dest='ks', help='numbers of neighbours (10 20 100 200)')
+    parser.add_argument('--at-a-time', type=int, metavar='N', help='networks that share a reading of the data (all)')
     args = parser.parse_args()
-    run_command(parser, args, run_knn, ('ks',))
+    run_command(parser, args, run_knn, ('ks', 'at_a_time'))
 
 
 if __name__ == '__main__':

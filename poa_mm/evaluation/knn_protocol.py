@@ -8,14 +8,14 @@ from .comparison import Inputs, open_comparison
 from .knn import evaluate_knn
 from .tables import spans
 
-KNN_DEFAULTS = dict(ks=(10, 20, 100, 200), temperature=0.07)
+KNN_DEFAULTS = dict(ks=(10, 20, 100, 200), temperature=0.07, at_a_time=None)
 
 
 def run_knn(inputs: Inputs) -> dict[str, Any]:
-    """Evaluate sub-networks by k-NN; every image is read once.
+    """Evaluate sub-networks by k-NN; every image is read once for all of them, or for ``at_a_time`` of them.
 
-    Settings are ``train``, ``val`` (configs of data sets, or folders), ``ks``, ``resize``, ``crop`` (pixels) and
-    ``temperature``.
+    Settings are ``train``, ``val`` (configs of data sets, or folders), ``ks``, ``resize``, ``crop`` (pixels),
+    ``temperature`` and ``at_a_time`` (networks; each keeps its features of all queries in memory).
 
     Args:
         inputs: The networks and the data.
@@ -30,8 +30,14 @@ def run_knn(inputs: Inputs) -> dict[str, Any]:
     comparison = open_comparison(inputs, 'knn', KNN_DEFAULTS)
     settings = comparison.settings
     settings['ks'] = sorted(set(settings['ks']))
-    reader = comparison.reader()
-    accuracy = evaluate_knn(reader, comparison.train, comparison.val, settings['ks'], settings['temperature'])
+    networks = [(candidate.key, candidate.network) for candidate in comparison.candidates]
+    size = settings['at_a_time'] or len(networks)
+    if size < 1:
+        raise ValueError(f'networks at a time must be at least 1, got {size}')
+    accuracy = {}
+    for start in range(0, len(networks), size):
+        reader = comparison.reader(dict(networks[start : start + size]))
+        accuracy |= evaluate_knn(reader, comparison.train, comparison.val, settings['ks'], settings['temperature'])
     results = [_result(candidate.record(), accuracy[candidate.key]) for candidate in comparison.candidates]
     summary = f'k-NN{comparison.where()} on {len(comparison.val)} images: {spans(results)}'
     return comparison.record('knn', results, reader.all_unreadable(), summary, **settings)

@@ -69,12 +69,16 @@ def test_table_json_and_report(place, monkeypatch, capsys):
         *(('untrained', s) for s in ('16x2', '32x4', '24x3')),
         ('thumbnails', None),
     ]
-    assert record['protocol'] == dict(name='knn', ks=[3, 9], resize=18, crop=16, temperature=0.07, amp=False)
+    settings = dict(ks=[3, 9], resize=18, crop=16, temperature=0.07, at_a_time=None)
+    assert record['protocol'] == dict(name='knn', **settings, amp=False)
     assert (record['checkpoint'], record['iteration'], record['untrained_seed']) == ('iter_5.pth', 5, 4)
     assert record['data']['train'] == dict(source='DemoDataset', images=24)
     assert record['data']['unreadable'] == [] and 'torch' in record['versions']
     assert all(r['best'] == max(r['accuracy'].values()) for r in record['results'])
     assert table.count('pretrained') == 4 and record['summary'] in table
+
+    run(monkeypatch, place, 'knn.py', 'tiny.py', 'iter_5.pth', *networks, '--at-a-time', 3, '--out', 'parts.json')
+    assert json.loads((place / 'parts.json').read_text())['results'] == record['results']
 
     run(monkeypatch, place, 'report.py', 'out/knn.json', '--single', 'out/knn.json', '--out', 'report')
     assert sorted(p.name for p in (place / 'report').iterdir()) == [
