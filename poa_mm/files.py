@@ -72,7 +72,7 @@ def load_weights(path: str | Path) -> dict:
         raise ValueError(f'{path} is no checkpoint: not a file of PyTorch, or cut short')
     try:
         contents = torch.load(path, map_location='cpu', weights_only=False, mmap=True, pickle_module=INERT_PICKLE)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, TypeError, AttributeError) as error:
+    except Exception as error:  # damaged pickles raise anything
         reason = str(error).partition('\n')[0]
         raise ValueError(f'{path} is no checkpoint that PyTorch can read: {reason}') from error
     if not isinstance(contents, dict) or isinstance(contents, Inert):

@@ -97,7 +97,7 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str
 
 def _is_number(cell: str) -> bool:
     try:
-        float(cell)
+        float(cell.removesuffix(' %'))
     except ValueError:
         return False
     return True
