@@ -14,6 +14,7 @@ from poa_mm.benchmark import describe, release_memory
 from poa_mm.benchmark.command import positive, result_folder
 from poa_mm.benchmark.gpu import CONFIGS, measure, table
 from poa_mm.evaluation.records import write_json
+from poa_mm.launch import CfgOptions
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[1] / 'configs'
 
@@ -24,6 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--steps', type=positive, default=10, help='steps that are timed')
     parser.add_argument('--limit', type=positive, default=4096, help='images of the largest batch that is tried')
     parser.add_argument('--batch-size', type=positive, help='images of a step, instead of the largest batch that fits')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={}, metavar='KEY=VALUE')
     parser.add_argument('--tiny', action='store_true', help='tiny networks on the CPU, to try the command')
     parser.add_argument(
         '--out', type=result_folder, default='work_dirs/benchmark_gpu', help='folder for JSON and table'
@@ -44,14 +46,14 @@ def main() -> None:
     for name in args.networks:
         tell(name)
         try:
-            options = (args.steps, args.limit, args.batch_size, args.tiny, tell)
+            options = (args.steps, args.limit, args.batch_size, args.tiny, args.cfg_options, tell)
             results.append(measure(name, CONFIG_FOLDER, *options))
             tell(describe(results[-1]))
         except Exception as error:  # the others are worth having, whatever it was
             failed[name] = f'{type(error).__name__}: {error}'
             tell(f'failed: {failed[name]}')
         # After each, for a run that is killed.
-        write_json(args.out / 'benchmark_gpu.json', dict(results=results, failed=failed))
+        write_json(args.out / 'benchmark_gpu.json', dict(results=results, failed=failed, cfg_options=args.cfg_options))
         (args.out / 'benchmark_gpu.md').write_text(table(results) + '\n')
         release_memory()
     print(table(results))

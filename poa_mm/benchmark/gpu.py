@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from poa_mm.evaluation.tables import markdown_table
 
@@ -43,6 +44,7 @@ def measure(
     limit: int,
     batch_size: int | None = None,
     tiny: bool = False,
+    changes: Mapping[str, Any] | None = None,
     tell: Callable[[str], None] = print,
 ) -> dict:
     """Search the batch with the intact network as elastic student, then time the typical one.
@@ -54,6 +56,7 @@ def measure(
         limit: Images of the largest batch that is tried.
         batch_size: Images of a step, instead of the search.
         tiny: A tiny network on the CPU, to try it all.
+        changes: To the config, by dotted keys.
         tell: Gets lines of progress.
 
     Returns:
@@ -65,6 +68,7 @@ def measure(
     options = dict(ONE_GPU)
     if tiny:
         options |= SMALL_VIEWS | {f'model.backbone.{key}': value for key, value in TINY[name].items()}
+    options |= changes or {}
     step = (str(configs / CONFIGS[name]), options, 'cpu' if tiny else 'cuda')
     found = batch_size
     if found is None:

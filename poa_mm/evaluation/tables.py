@@ -97,7 +97,7 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str
 
 def _is_number(cell: str) -> bool:
     try:
-        float(cell.removesuffix(' %'))
+        float(cell.rstrip(' %GiB'))
     except ValueError:
         return False
     return True

@@ -30,6 +30,7 @@ def quick(monkeypatch):
 def test_all_networks(monkeypatch, tmp_path):
     assert run(monkeypatch, '--tiny', '--steps', 1, '--limit', 2, '--out', tmp_path / 'new') == 0
     told = json.loads((tmp_path / 'new/benchmark_gpu.json').read_text())
+    assert told['cfg_options'] == {}
     assert [result['network'] for result in told['results']] == ['ViT-L/16', 'Swin-B', 'ResNet-152']
     assert all(result['batch_size'] == 2 and result['dtype'] == 'bfloat16' for result in told['results'])
     table = (tmp_path / 'new/benchmark_gpu.md').read_text().splitlines()
@@ -59,3 +60,12 @@ def test_one_that_fails_leaves_the_others(monkeypatch, tmp_path, failure):
 def test_no_gpu(monkeypatch, capsys):
     assert run(monkeypatch) == 2
     assert 'there is no GPU; --tiny' in capsys.readouterr().err
+
+
+def test_changes_to_the_config(monkeypatch, tmp_path):
+    plain, wide = tmp_path / 'plain', tmp_path / 'wide'
+    options = ['--tiny', '--networks', 'ViT-L/16', '--batch-size', 2, '--steps', 1]
+    assert run(monkeypatch, *options, '--out', plain) == 0
+    assert run(monkeypatch, *options, '--cfg-options', 'model.head.hidden_dims=64', '--out', wide) == 0
+    results = [json.loads((folder / 'benchmark_gpu.json').read_text())['results'][0] for folder in (plain, wide)]
+    assert results[0]['operations_per_step'] < results[1]['operations_per_step']
