@@ -2,23 +2,36 @@
 
 import atexit
 import datetime
+import difflib
 import logging
 import os
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.logging import print_log
-from mmengine.runner import find_latest_checkpoint
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from .files import load_weights
 
 TOOLBOXES = {
     'mmpretrain': 'onedl-mmpretrain',
     'mmdet': 'onedl-mmdetection',
     'mmseg': 'onedl-mmsegmentation',
+}
+
+
+# The parts of a config that MMEngine's runner or we read; all else are variables of the config itself.
+READ = {
+    *signature(Runner).parameters,
+    *('activation_checkpointing', 'compile', 'custom_imports', 'efficient_conv_bn_eval', 'find_unused_parameters'),
+    *('model_wrapper_cfg', 'runner_type', 'strategy', 'tta_model', 'tta_pipeline'),
+    *('data_root', 'knn', 'linear', 'cluster', 'robustness'),
 }
 
 
@@ -41,7 +54,7 @@ def add_launch_arguments(parser: ArgumentParser) -> None:
         action=CfgOptions,
         default={},
         metavar='KEY=VALUE',
-        help='change the config, e.g. optim_wrapper.optimizer.lr=1e-3 img_scale="(224,224)"',
+        help='change the config, e.g. optim_wrapper.optimizer.lr=1e-3 model.backbone.depths="(12,18)"',
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
     # Older launchers pass the local rank as an argument, torchrun in the environment.
@@ -69,6 +82,7 @@ def load_config(path: str, options: dict[str, Any], work_dir: str | None, launch
     if 'data_root' in options and 'data_root' in cfg:
         _move_data(cfg._cfg_dict, cfg.data_root, options['data_root'])
     for key, value in options.items():
+        _check_is_read(cfg, key)
         if not _has_key(cfg, key):
             print_log(f'--cfg-options adds {key!r}, which {path} does not have', level=logging.WARNING)
         try:
@@ -142,6 +156,7 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
 
     Raises:
         FileNotFoundError: The file, or the one that the work dir names as its newest, does not exist.
+        ValueError: It is damaged, or not of a training run.
     """
     found = find_latest_checkpoint(cfg.work_dir) if checkpoint == 'auto' else checkpoint
     if found is None:
@@ -150,6 +165,8 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
         return
     if not Path(found).is_file():
         raise FileNotFoundError(f'cannot resume: checkpoint {found!r} does not exist')
+    if 'message_hub' not in load_weights(found):
+        raise ValueError(f'cannot resume: {found} holds weights alone; to start from them write load_from={found}')
     cfg.resume, cfg.load_from = True, str(found)
 
 
@@ -194,6 +211,22 @@ def _move_data(node: Any, old: str, new: str) -> None:
             node[key] = new + value[len(old) :]
         elif isinstance(value, dict | list):
             _move_data(value, old, new)
+
+
+def _check_is_read(cfg: Config, key: str) -> None:
+    """Refuse a key that nothing would read: a misspelt one, or a variable whose value the config has used already."""
+    name = key.partition('.')[0]
+    if name in READ:
+        return
+    if name in cfg:
+        raise ValueError(
+            f'--cfg-options {key} has no effect: {cfg.filename} has used {name} already. Change its line there, '
+            'or name the keys that got its value, as train_dataloader.batch_size'
+        )
+    near = difflib.get_close_matches(name, READ, n=3)
+    raise ValueError(
+        f'--cfg-options {key}: a config has no {name!r}' + (f'; near are {", ".join(near)}' if near else '')
+    )
 
 
 def _has_key(cfg: Any, key: str) -> bool:

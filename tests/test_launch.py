@@ -20,16 +20,16 @@ def write(folder, text):
 
 
 def test_options_and_work_dir(tmp_path):
-    path = write(tmp_path, "model = dict(depth=2)\nsteps = [dict(n=1), dict(n=2)]\nwork_dir = 'mine'")
-    cfg = load_config(path, {'model.depth': 3, 'steps.1.n': 5}, None, 'none')
-    assert cfg.model.depth == 3 and cfg.steps[1].n == 5 and cfg.work_dir == 'mine'
+    path = write(tmp_path, "model = dict(depth=2)\ncustom_hooks = [dict(n=1), dict(n=2)]\nwork_dir = 'mine'")
+    cfg = load_config(path, {'model.depth': 3, 'custom_hooks.1.n': 5}, None, 'none')
+    assert cfg.model.depth == 3 and cfg.custom_hooks[1].n == 5 and cfg.work_dir == 'mine'
     assert load_config(path, {}, 'given', 'none').work_dir == 'given'
     assert load_config(path, {'work_dir': None}, None, 'none').work_dir == 'work_dirs/some_config'
 
 
-@pytest.mark.parametrize('option', [{'steps.7.n': 1}, {'model.depth.of': 1}])
+@pytest.mark.parametrize('option', [{'custom_hooks.7.n': 1}, {'model.depth.of': 1}])
 def test_option_that_does_not_fit(tmp_path, option):
-    path = write(tmp_path, 'model = dict(depth=2)\nsteps = [dict(n=1)]')
+    path = write(tmp_path, 'model = dict(depth=2)\ncustom_hooks = [dict(n=1)]')
     with pytest.raises(ValueError, match=next(iter(option))):
         load_config(path, option, None, 'none')
 
@@ -39,6 +39,22 @@ def test_data_root_moves_all_data(tmp_path):
     text += "loader = dict(root=data_root, ann=data_root + '/ann.json', other='data/ab')"
     cfg = load_config(write(tmp_path, text), {'data_root': '/mnt/a'}, None, 'none')
     assert cfg.loader == dict(root='/mnt/a', ann='/mnt/a/ann.json', other='data/ab') and cfg.x == ['/mnt/a']
+
+
+@pytest.mark.parametrize(
+    'option, message',
+    [
+        ('batch_size', 'batch_size has no effect: .* has used batch_size already'),
+        ('subnet.width', 'has used subnet already'),
+        ('modle.depth', "a config has no 'modle'; near are model"),
+    ],
+)
+def test_option_that_nothing_reads(tmp_path, option, message):
+    text = (
+        'batch_size = 2\nsubnet = dict(width=1)\nmodel = dict(depth=2)\ntrain_dataloader = dict(batch_size=batch_size)'
+    )
+    with pytest.raises(ValueError, match=message):
+        load_config(write(tmp_path, text), {option: 3}, None, 'none')
 
 
 def test_new_option_is_told(tmp_path, caplog, capsys):
@@ -97,6 +113,12 @@ def test_resume(tmp_path):
     with pytest.raises(FileNotFoundError, match='iter_2'):
         set_resume(Config(dict(start)), 'auto')
     newest.touch()
+    with pytest.raises(ValueError, match=r'iter_2\.pth is no checkpoint'):
+        set_resume(Config(dict(start)), 'auto')
+    torch.save(dict(state_dict={}, meta={}), newest)
+    with pytest.raises(ValueError, match=r'iter_2\.pth holds weights alone'):
+        set_resume(Config(dict(start)), 'auto')
+    torch.save(dict(state_dict={}, meta={}, message_hub={}), newest)
     for value in ('auto', str(newest)):
         cfg = Config(dict(start))
         set_resume(cfg, value)

@@ -9,8 +9,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import torch
 
+from poa_mm.arguments import not_negative, positive, result_file
 from poa_mm.benchmark import TrainingStep, benchmark, compare, compare_revision, describe, straggling
-from poa_mm.benchmark.command import not_negative, positive, result_file
 from poa_mm.evaluation.records import write_json
 from poa_mm.launch import CfgOptions, load_config
 

@@ -9,8 +9,8 @@ import torch
 # After the installed packages, so that an installed poa_mm goes first.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from poa_mm.arguments import positive, result_file
 from poa_mm.benchmark import spread
-from poa_mm.benchmark.command import positive, result_file
 from poa_mm.benchmark.parts import PARTS, Differentiable
 from poa_mm.benchmark.report import time_in_turn
 from poa_mm.evaluation.records import write_json

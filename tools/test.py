@@ -14,8 +14,9 @@ try:
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
+    from poa_mm.arguments import result_file
     from poa_mm.evaluation.records import write_json
-    from poa_mm.evaluation.trained import make_record
+    from poa_mm.evaluation.trained import check_weights, make_record
     from poa_mm.launch import add_launch_arguments, load_config, prepare_processes
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is not installed: see docs/install.md (make env, or pip install poa_mm[openmmlab])')
@@ -25,7 +26,7 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--out', help='FILE.json for the result file, FILE.pkl for the predictions')
+    parser.add_argument('--out', type=result_file, help='FILE.json for the result file, FILE.pkl for the predictions')
     parser.add_argument('--show-dir', help='draw the predictions into this folder')
     add_launch_arguments(parser)
     return parser, parser.parse_args()
@@ -76,7 +77,13 @@ def main() -> None:
     except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
         parser.error(str(error))
     start = time.time()
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    try:
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        if Path(args.checkpoint).is_file():
+            check_weights(getattr(runner.model, 'module', runner.model), args.checkpoint)
+        _ = runner.test_loop  # opens the data
+    except (ValueError, OSError, RuntimeError) as error:
+        sys.exit(f'{args.config}: {error}')
     metrics = runner.test()
     if args.out and args.out.endswith('.json') and is_main_process():
         record = make_record(runner, args.checkpoint, metrics, time.time() - start)

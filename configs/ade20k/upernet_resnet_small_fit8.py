@@ -32,7 +32,7 @@ model = dict(
     ),
     auxiliary_head=None,
 )
-optim_wrapper = dict(optimizer=dict(lr=3e-3, weight_decay=0.0))
+optim_wrapper = dict(optimizer=dict(lr=3e-3, weight_decay=0.0), lr_scaling=dict(batch_size=4, base_batch_size=4))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=30),
     dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=30, end=600),

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.dist import init_dist, is_distributed, is_main_process
 from torch import cuda
 
+from poa_mm.arguments import result_file
 from poa_mm.launch import CfgOptions, load_config, prepare_processes
 
 from .comparison import Inputs
@@ -54,7 +55,7 @@ def add_arguments(parser: ArgumentParser, thumbnails: bool = True) -> None:
     parser.add_argument('--workers', type=int, default=2, help='reading processes for each process')
     parser.add_argument('--amp', action='store_true', help='features in bfloat16')
     parser.add_argument('--seed', type=int, help="of all that is drawn (the config's, or 0)")
-    parser.add_argument('--out', metavar='FILE.json', help='result file')
+    parser.add_argument('--out', type=result_file, metavar='FILE.json', help='result file')
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={}, metavar='KEY=VALUE')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)

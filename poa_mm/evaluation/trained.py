@@ -11,9 +11,10 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
 
 from poa_mm.extraction.checkpoint import read_config
-from poa_mm.extraction.file_format import SOURCE_KEYS
+from poa_mm.extraction.file_format import SOURCE_KEYS, is_extracted
 from poa_mm.files import load_weights
 from poa_mm.models.backbones.static_resnet import STAGES
 
@@ -81,6 +82,31 @@ def _training(checkpoint: str, cfg: Config) -> tuple[Config, int | None]:
         return cfg, None
     meta = load_weights(checkpoint).get('meta') or {}
     return read_config(meta['cfg']) if isinstance(meta.get('cfg'), str) else cfg, meta.get('iter')
+
+
+def check_weights(model: nn.Module, checkpoint: str) -> None:
+    """Find out before a test whether a file holds all weights of the model.
+
+    MMEngine loads what fits and only logs the rest.
+
+    Raises:
+        ValueError: It does not.
+    """
+    with open(checkpoint, 'rb') as file:
+        if file.read(2) != b'PK':
+            return  # PyTorch's format until 1.5, which MMEngine reads
+    contents = load_weights(checkpoint)
+    if is_extracted(contents):
+        name = contents['meta']['subnet']
+        raise ValueError(f'{checkpoint} is the sub-network {name}, not a trained model: give what tools/train.py wrote')
+    found = {name.removeprefix('module.'): value for name, value in contents.get('state_dict', contents).items()}
+    shapes = {name: getattr(value, 'shape', None) for name, value in found.items()}
+    wrong = [name for name, value in model.state_dict().items() if shapes.get(name) != value.shape]
+    if wrong:
+        names = ', '.join(wrong[:3]) + (', ...' if len(wrong) > 3 else '')
+        raise ValueError(
+            f'{checkpoint} is not of this model: {len(wrong)} weights are missing or of other shapes ({names})'
+        )
 
 
 def protocol_of(cfg: Config, metrics: Mapping[str, Any], frozen: bool) -> dict[str, Any]:

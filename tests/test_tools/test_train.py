@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
@@ -114,6 +115,15 @@ def test_train_resume_and_test(toy):
     assert record['metrics'] == record['results'][0]['metrics'] == {'samples': 8}
     assert (record['protocol']['name'], record['iteration'], record['config']) == ('test', 4, 'toy_config.py')
     assert record['data']['val'] == dict(source='ToyDataset', images=8)
+
+    contents = torch.load(toy / checkpoint, weights_only=False)
+    name = next(iter(contents['state_dict']))
+    torch.save(dict(contents, state_dict={name: torch.zeros(7, 7)}), toy / 'other.pth')
+    torch.save(dict(state_dict={}, meta=dict(subnet='S')), toy / 'S.pth')
+    for file, message in [('other.pth', f'other.pth is not of this model: {len(contents["state_dict"])} weights are'),
+                          ('S.pth', 'S.pth is the sub-network S, not a trained model')]:  # fmt: skip
+        status, text = run(toy, *test[:-1], file)
+        assert status == 1 and message in text.splitlines()[-1], text
 
 
 def test_two_cpu_processes(toy):

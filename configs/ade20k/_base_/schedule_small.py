@@ -6,6 +6,7 @@ optim_wrapper = dict(
     type='OptimWrapper',
     constructor='poa_mm.LayerDecayOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=0.05),
+    lr_scaling=dict(rule='linear', batch_size=8, base_batch_size=8),
     paramwise_cfg=dict(no_decay=['pos_embed', 'cls_token', 'relative_position_bias_table']),
 )
 param_scheduler = [

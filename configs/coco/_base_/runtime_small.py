@@ -8,6 +8,7 @@ optim_wrapper = dict(
     constructor='poa_mm.LayerDecayOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=0.05, fused=True),
     clip_grad=dict(max_norm=10.0),
+    lr_scaling=dict(rule='linear', batch_size=4, base_batch_size=4),
     paramwise_cfg=dict(
         layer_decay_rate=0.8,
         no_decay=['pos_embed', 'cls_token', 'relative_position_bias_table'],

@@ -1,4 +1,4 @@
-"""What the command lines of the benchmarks share."""
+"""Types of command-line arguments."""
 
 from __future__ import annotations
 
