@@ -11,7 +11,7 @@ PAGE = Path(__file__).parents[2] / 'docs' / 'subnets.md'
 
 
 def test_documented_parameter_counts():
-    rows = re.findall(r'^\| (\S+) \| (\d+x\S+) \| (\d+) \| ([\d,]+) \|$', PAGE.read_text(), re.M)
+    rows = re.findall(r'^\| (?:ViT-|Swin-)?(\S+) \| (\d+x\S+) \| (\d+) \| ([\d,]+) \|$', PAGE.read_text(), re.M)
     assert len(rows) == 10
     printed = []
     for family in ['ElasticVisionTransformer', 'ElasticSwinTransformer', 'ElasticResNet']:
