@@ -1,10 +1,12 @@
 """A dataset that turns the images of another one into random views."""
 
+import logging
 from collections.abc import Sized
 
 import cv2
 import numpy as np
 import torch
+from mmengine.logging import print_log
 from torch.utils.data import Dataset, get_worker_info
 
 from poa_mm.registry import DATASETS
@@ -13,13 +15,19 @@ from .multi_crop import View, random_view
 from .sampler import Draw
 
 KINDS = ('global_1', 'global_2', 'local')
+MAX_UNREADABLE = 10  # in a row
+
+
+class UnreadableImageError(ValueError):
+    """An image that cannot be read."""
 
 
 @DATASETS.register_module()
 class ViewsDataset(Dataset):
     """Two global views and several local ones of every image of another dataset.
 
-    The views are a pure function of the draw: the same for any number of workers and after a resume.
+    The views are a pure function of the draw: the same for any number of workers and after a resume. An image that
+    cannot be read is told with its path, and the next one of the dataset takes its place.
 
     Args:
         dataset: Config of any OpenMMLab dataset (or the dataset itself) whose pipeline gives ``img``,
@@ -76,12 +84,12 @@ class ViewsDataset(Dataset):
             draw's ``position`` and ``seed``.
 
         Raises:
-            ValueError: If the image cannot be read; the message has its path.
+            UnreadableImageError: If ten images in a row cannot be read; the message has the path of the last.
         """
         draw = Draw(*draw) if isinstance(draw, tuple) else Draw(draw, draw)
         if get_worker_info() is not None:
             cv2.setNumThreads(0)  # the workers are the parallelism
-        image = self.load(draw.index)
+        image = self._load_or_next(draw.index)
         rng = np.random.default_rng((draw.seed, draw.position))
         crops = {kind: [random_view(image, view, rng) for _ in range(view.number)] for kind, view in self.views.items()}
         return dict(
@@ -91,13 +99,28 @@ class ViewsDataset(Dataset):
             seed=draw.seed,
         )
 
+    def _load_or_next(self, index: int) -> np.ndarray:
+        """One bad file must not end a run of weeks, least of all again after each resume."""
+        for tried in range(MAX_UNREADABLE):
+            try:
+                return self.load((index + tried) % len(self))
+            except UnreadableImageError as error:
+                if tried + 1 == MAX_UNREADABLE:
+                    raise
+                print_log(f'{error}; taking the next one', 'current', logging.WARNING)
+
     def load(self, index: int) -> np.ndarray:
-        """Image of an index, (H, W, 3) uint8 RGB, not augmented."""
+        """Image of an index, (H, W, 3) uint8 RGB, not augmented.
+
+        Raises:
+            UnreadableImageError: If it cannot be read.
+            ValueError: If the dataset does not load images.
+        """
         try:
             results = self.dataset[index]
         except Exception as error:
             path = self.dataset.get_data_info(index).get('img_path', f'number {index}')
-            raise ValueError(f'cannot read image {path}: {error}') from error
+            raise UnreadableImageError(f'cannot read image {path}: {error}') from error
         if 'img' not in results:
             raise ValueError("the dataset gives no 'img': add dict(type='LoadImageFromFile') to its pipeline.")
         return cv2.cvtColor(results['img'], cv2.COLOR_BGR2RGB)

@@ -142,14 +142,29 @@ def test_missing_file_is_told_with_its_path(folder):
     views = build(folder)
     (folder / 'class_0' / '0.png').unlink()
     with pytest.raises(ValueError, match=r'cannot read image .*class_0/0\.png'):
-        views[0]
+        views.load(0)
 
 
 @pytest.mark.parametrize('content', [b'', b'no picture'])
 def test_unreadable_image_is_told_with_its_path(folder, content):
     (folder / 'class_0' / '0.png').write_bytes(content)
     with pytest.raises(ValueError, match=r'cannot read image .*class_0/0\.png'):
-        build(folder)[0]
+        build(folder).load(0)
+
+
+def test_the_next_image_takes_the_place_of_an_unreadable_one(folder, monkeypatch):
+    told = []
+    monkeypatch.setattr('poa_mm.datasets.views.print_log', lambda text, *args: told.append(text))
+    views = build(folder)
+    expected = views[Draw(1, 7, 3)]
+    (folder / 'class_0' / '0.png').write_bytes(b'no picture')
+    found = views[Draw(0, 7, 3)]
+    assert torch.equal(found['global_crops'], expected['global_crops']) and found['position'] == 7
+    assert len(told) == 1 and 'class_0/0.png' in told[0]
+    for path in folder.rglob('*.png'):
+        path.write_bytes(b'no picture')
+    with pytest.raises(ValueError, match='cannot read image'):
+        views[0]
 
 
 def test_missing_loading_step_is_told(folder):
