@@ -127,15 +127,22 @@ class ViewsDataset(Dataset):
 
 
 def _build(dataset: dict | Sized) -> Sized:
-    if isinstance(dataset, dict):
-        try:
+    root = dataset.get('data_root') if isinstance(dataset, dict) else None
+    try:
+        if isinstance(dataset, dict):
             dataset = DATASETS.build(dataset)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f"the data '{error.filename}' does not exist: set data_root to a folder of images."
-            ) from error
-    if hasattr(dataset, 'full_init'):
-        dataset.full_init()
+        if hasattr(dataset, 'full_init'):
+            dataset.full_init()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"the data '{error.filename}' does not exist: set data_root to a folder of images."
+        ) from error
+    except NotADirectoryError as error:
+        raise ValueError(f"the data '{error.filename}' is no folder: set data_root to a folder of images.") from error
+    except RuntimeError as error:
+        if 'Found 0 files' not in str(error):  # mmpretrain's words
+            raise
+        raise ValueError(f'the data {root!r} holds no images: set data_root to a folder of images.') from error
     return dataset
 
 

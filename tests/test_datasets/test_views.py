@@ -138,6 +138,14 @@ def test_missing_folder_is_told_at_once(tmp_path):
         build(tmp_path / 'nowhere', with_label=False)
 
 
+def test_a_folder_without_images_and_a_file_are_told(tmp_path):
+    with pytest.raises(ValueError, match='holds no images: set data_root'):
+        build(tmp_path, with_label=False)
+    (tmp_path / 'file').touch()
+    with pytest.raises(ValueError, match='is no folder: set data_root'):
+        build(tmp_path / 'file', with_label=False)
+
+
 def test_missing_file_is_told_with_its_path(folder):
     views = build(folder)
     (folder / 'class_0' / '0.png').unlink()
