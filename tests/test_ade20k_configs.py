@@ -517,10 +517,10 @@ def test_pyramid_follows_the_config(place, tmp_path):
 
 
 def test_mistakes_are_told_before_the_first_step(place, tmp_path):
-    def train(**options):
+    def train(subnet=None, **options):
         cfg = shrink('linear_vits_160k', place, tmp_path, **options)
-        if 'subnet' in options:
-            own_backbone(cfg).init_cfg.checkpoint = options['subnet']
+        if subnet:
+            own_backbone(cfg).init_cfg.checkpoint = subnet
         Runner.from_cfg(cfg).train()
 
     with pytest.raises(FileNotFoundError, match='no_such_folder'):

@@ -279,6 +279,7 @@ def test_train_then_test_and_draw(coco, tmp_path, monkeypatch):
     config, options = CONFIGS / 'mask_rcnn_resnet_small.py', ('--cfg-options', f'data_root={coco}')
     options += ('model.backbone.init_cfg=None', 'train_cfg.max_iters=2', 'train_cfg.val_interval=2')
     options += ('default_hooks.checkpoint.interval=2', 'train_dataloader.batch_size=2', 'log_level=ERROR')
+    options += ('optim_wrapper.lr_scaling.batch_size=2',)
     command(monkeypatch, 'train.py', config, '--work-dir', tmp_path / 'run', *options)
     # An untrained network is sure of nothing.
     options += ('default_hooks.visualization.score_thr=0.0', 'model.test_cfg.rcnn.score_thr=0.0')

@@ -40,11 +40,8 @@ def benchmark_data(config: str | Path, folder: str | Path, images: int = 28, rou
         ValueError: The folder has no images, or one that cannot be read.
     """
     cfg = load_config(str(config), {'data_root': str(folder)}, None, 'none').train_dataloader.dataset
-    try:
-        with DefaultScope.overwrite_default_scope('poa_mm'):
-            dataset = ViewsDataset(cfg.dataset, cfg.views)
-    except RuntimeError as error:  # mmpretrain's, of several lines of extensions
-        raise ValueError(f'{folder} has no images') from error
+    with DefaultScope.overwrite_default_scope('poa_mm'):
+        dataset = ViewsDataset(cfg.dataset, cfg.views)
     files = [dataset.dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
     reference = [(torchvision_view(view), view.number) for view in dataset.views.values()]
 

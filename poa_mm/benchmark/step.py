@@ -71,10 +71,7 @@ class TrainingStep:
             wrapper.pop('constructor', None)
             self.wrapper = LayerDecayOptimWrapperConstructor(wrapper, paramwise)(self.model)
             if real_data:
-                try:
-                    self.batches = iter(Runner.build_dataloader(loader, seed=0))
-                except RuntimeError as error:  # mmpretrain's
-                    raise ValueError(f'there are no images: {error}') from error
+                self.batches = iter(Runner.build_dataloader(loader, seed=0))
             else:
                 self.batches = repeat(random_batch(loader, device))
         self.loader = loader

@@ -83,7 +83,7 @@ def test_no_images(run, config_file, tmp_path, capsys):
     with pytest.raises(SystemExit):
         run('--real-data')
     (line,) = [line for line in capsys.readouterr().err.splitlines() if 'error:' in line]
-    assert 'there are no images: ' in line and 'empty' in line
+    assert 'holds no images' in line and 'empty' in line
 
 
 def test_config_that_is_none(run, tmp_path, capsys):

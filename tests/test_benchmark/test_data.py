@@ -62,7 +62,7 @@ def test_command(monkeypatch, folder, capsys):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['empty'], 'empty has no images'),
+        (['empty'], "the data 'empty' holds no images"),
         (['nowhere'], 'nowhere'),
         (['file.txt'], 'file.txt'),
         (['empty', '--rounds', 0], '--rounds: must be a whole number of at least 1'),
