@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from poa_mm.errors import UserError
+
 
 class Inert(dict):
     """Stands in for an object that is not wanted; takes whatever pickle gives it."""
@@ -62,21 +64,21 @@ def load_weights(path: str | Path) -> dict:
     Parts that are not looked at (the optimizer's state) are not read.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no PyTorch file, or does not hold a dict.
+        UserError: If there is no such file.
+        UserError: If it is no PyTorch file, or does not hold a dict.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f'checkpoint {str(path)!r} does not exist')
+        raise UserError(f'checkpoint {str(path)!r} does not exist')
     if not zipfile.is_zipfile(path):
-        raise ValueError(f'{path} is no checkpoint: not a file of PyTorch, or cut short')
+        raise UserError(f'{path} is no checkpoint: not a file of PyTorch, or cut short')
     try:
         contents = torch.load(path, map_location='cpu', weights_only=False, mmap=True, pickle_module=INERT_PICKLE)
     except Exception as error:  # damaged pickles raise anything
         reason = str(error).partition('\n')[0]
-        raise ValueError(f'{path} is no checkpoint that PyTorch can read: {reason}') from error
+        raise UserError(f'{path} is no checkpoint that PyTorch can read: {reason}') from error
     if not isinstance(contents, dict) or isinstance(contents, Inert):
-        raise ValueError(f'{path} is no checkpoint: it holds a {type(contents).__name__}')
+        raise UserError(f'{path} is no checkpoint: it holds a {type(contents).__name__}')
     return contents
 
 

@@ -17,6 +17,8 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from poa_mm.errors import UserError
+
 from .files import load_weights
 
 TOOLBOXES = {
@@ -72,12 +74,12 @@ def load_config(path: str, options: dict[str, Any], work_dir: str | None, launch
         local_rank: Of this process, where the environment does not say it.
 
     Raises:
-        FileNotFoundError: There is no such config.
-        ValueError: An option does not fit the config.
-        ModuleNotFoundError: The config uses a toolbox that is not installed.
+        UserError: There is no such config.
+        UserError: An option does not fit the config.
+        UserError: The config uses a toolbox that is not installed.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f'config {path!r} does not exist')
+        raise UserError(f'config {path!r} does not exist')
     cfg = Config.fromfile(path)
     if 'data_root' in options and 'data_root' in cfg:
         _move_data(cfg._cfg_dict, cfg.data_root, options['data_root'])
@@ -88,7 +90,7 @@ def load_config(path: str, options: dict[str, Any], work_dir: str | None, launch
         try:
             cfg.merge_from_dict({key: value})
         except (KeyError, TypeError, AttributeError, IndexError) as error:
-            raise ValueError(f'--cfg-options {key}={value} does not fit {path}: {error}') from error
+            raise UserError(f'--cfg-options {key}={value} does not fit {path}: {error}') from error
     cfg.launcher = launcher
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{Path(path).stem}'
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
@@ -100,12 +102,12 @@ def check_toolboxes(cfg: Config) -> None:
     """Find out before anything is built whether the toolboxes that a config names are installed.
 
     Raises:
-        ModuleNotFoundError: One is not; says how to install it.
+        UserError: One is not; says how to install it.
     """
     scopes = {str(name).partition('.')[0] for name in _types(cfg.to_dict()) if '.' in str(name)}
     for scope in sorted(scopes | {cfg.get('default_scope')} & TOOLBOXES.keys()):
         if scope in TOOLBOXES and find_spec(scope) is None:
-            raise ModuleNotFoundError(
+            raise UserError(
                 f'{cfg.filename} needs {scope}, which is not installed: '
                 f'pip install {TOOLBOXES[scope]} (or pip install poa_mm[openmmlab] for all of OpenMMLab)'
             )
@@ -118,7 +120,7 @@ def enable_amp(cfg: Config) -> None:
     (float16 with loss scaling), which works on a GPU only; without one, ours with bfloat16 takes its place.
 
     Raises:
-        ValueError: The config's optimizer wrapper is neither, or ours cannot drive its optimizer.
+        UserError: The config's optimizer wrapper is neither, or ours cannot drive its optimizer.
     """
     wrapper = cfg.optim_wrapper
     kind = wrapper.get('type', 'OptimWrapper')
@@ -126,7 +128,7 @@ def enable_amp(cfg: Config) -> None:
     if kind == 'PoaOptimWrapper':
         wrapper.amp_dtype = wrapper.get('amp_dtype') or 'bfloat16'
     elif kind not in ('OptimWrapper', 'AmpOptimWrapper'):
-        raise ValueError(f'--amp knows PoaOptimWrapper, OptimWrapper and AmpOptimWrapper, not {kind!r}')
+        raise UserError(f'--amp knows PoaOptimWrapper, OptimWrapper and AmpOptimWrapper, not {kind!r}')
     elif torch.cuda.is_available():
         wrapper.type = 'AmpOptimWrapper'
         wrapper.setdefault('loss_scale', 'dynamic')
@@ -138,7 +140,7 @@ def _bfloat16_on_cpu(wrapper: ConfigDict) -> None:
     """MMEngine's ``AmpOptimWrapper`` refuses to be built without a GPU."""
     optimizer = wrapper.get('optimizer', {}).get('type')
     if optimizer not in ('Adam', 'AdamW'):
-        raise ValueError(f'--amp without a GPU needs the optimizer Adam or AdamW, not {optimizer!r}')
+        raise UserError(f'--amp without a GPU needs the optimizer Adam or AdamW, not {optimizer!r}')
     wrapper.type, wrapper.amp_dtype = 'poa_mm.PoaOptimWrapper', 'bfloat16'
     wrapper.optimizer.fused = True
     for key in ('loss_scale', 'dtype', 'use_fsdp'):
@@ -155,8 +157,8 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
         checkpoint: A file, or ``'auto'``.
 
     Raises:
-        FileNotFoundError: The file, or the one that the work dir names as its newest, does not exist.
-        ValueError: It is damaged, or not of a training run.
+        UserError: The file, or the one that the work dir names as its newest, does not exist.
+        UserError: It is damaged, or not of a training run.
     """
     found = find_latest_checkpoint(cfg.work_dir) if checkpoint == 'auto' else checkpoint
     if found is None:
@@ -164,9 +166,9 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
         cfg.resume = False
         return
     if not Path(found).is_file():
-        raise FileNotFoundError(f'cannot resume: checkpoint {found!r} does not exist')
+        raise UserError(f'cannot resume: checkpoint {found!r} does not exist')
     if 'message_hub' not in load_weights(found):
-        raise ValueError(f'cannot resume: {found} holds weights alone; to start from them write load_from={found}')
+        raise UserError(f'cannot resume: {found} holds weights alone; to start from them write load_from={found}')
     cfg.resume, cfg.load_from = True, str(found)
 
 
@@ -174,7 +176,7 @@ def prepare_processes(cfg: Config) -> None:
     """Start the process group over gloo where there is no GPU, which MMEngine's launcher cannot do.
 
     Raises:
-        ValueError: More processes than GPUs on this machine, or Slurm without GPUs.
+        UserError: More processes than GPUs on this machine, or Slurm without GPUs.
     """
     if cfg.launcher == 'none':
         return
@@ -183,10 +185,10 @@ def prepare_processes(cfg: Config) -> None:
     gpus, local_rank = torch.cuda.device_count(), int(os.environ['LOCAL_RANK'])
     if torch.cuda.is_available():
         if cfg.launcher == 'pytorch' and local_rank >= gpus:
-            raise ValueError(f'process {local_rank} of this machine has no GPU: it has only {gpus}')
+            raise UserError(f'process {local_rank} of this machine has no GPU: it has only {gpus}')
         return
     if cfg.launcher == 'slurm':
-        raise ValueError('--launcher slurm needs GPUs; on CPU nodes start tools/dist_train.sh with srun')
+        raise UserError('--launcher slurm needs GPUs; on CPU nodes start tools/dist_train.sh with srun')
     dist_cfg = cfg.get('env_cfg', {}).get('dist_cfg', {})
     limit = {'timeout': datetime.timedelta(seconds=dist_cfg.timeout)} if 'timeout' in dist_cfg else {}
     torch.distributed.init_process_group('gloo', **limit)
@@ -219,12 +221,12 @@ def _check_is_read(cfg: Config, key: str) -> None:
     if name in READ:
         return
     if name in cfg:
-        raise ValueError(
+        raise UserError(
             f'--cfg-options {key} has no effect: {cfg.filename} has used {name} already. Change its line there, '
             'or name the keys that got its value, as train_dataloader.batch_size'
         )
     near = difflib.get_close_matches(name, READ, n=3)
-    raise ValueError(
+    raise UserError(
         f'--cfg-options {key}: a config has no {name!r}' + (f'; near are {", ".join(near)}' if near else '')
     )
 

@@ -26,5 +26,5 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'poa_mm.engine
 OPTIMIZERS = _child('OPTIMIZERS', 'poa_mm.engine')
 PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS', 'poa_mm.engine')
 METRICS = _child('METRICS', 'poa_mm.evaluation')
-VISBACKENDS = _child('VISBACKENDS', 'poa_mm.visualization')
-VISUALIZERS = _child('VISUALIZERS', 'poa_mm.visualization')
+VISBACKENDS = _child('VISBACKENDS', 'poa_mm.reporting')
+VISUALIZERS = _child('VISUALIZERS', 'poa_mm.reporting')

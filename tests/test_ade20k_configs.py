@@ -523,12 +523,12 @@ def test_mistakes_are_told_before_the_first_step(place, tmp_path):
             own_backbone(cfg).init_cfg.checkpoint = subnet
         Runner.from_cfg(cfg).train()
 
-    with pytest.raises(FileNotFoundError, match='no_such_folder'):
+    with pytest.raises(ValueError, match='no_such_folder'):
         train(data_root=str(tmp_path / 'no_such_folder'))
     prefix = 'train_dataloader.dataset.data_prefix.seg_map_path'
-    with pytest.raises(FileNotFoundError, match=r'has no label map: .*annotations/nowhere/0\.png does not exist'):
+    with pytest.raises(ValueError, match=r'has no label map: .*annotations/nowhere/0\.png does not exist'):
         train(**{prefix: 'annotations/nowhere'})
     with pytest.raises(ValueError, match='does not fit the backbone VisionTransformer'):
         train(subnet=str(place / 'small' / '192x8.pth'))
-    with pytest.raises(FileNotFoundError, match=r'nothing\.pth'):
+    with pytest.raises(ValueError, match=r'nothing\.pth'):
         train(subnet=str(tmp_path / 'nothing.pth'))

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmengine.runner.activation_checkpointing import turn_on_activation_checkpointing
 
-from poa_mm.elastic import collect_cuts, slice_state_dict
+from poa_mm.elastic import collect_slice_rules, slice_state_dict
 from poa_mm.launch import enable_amp, load_config
 from poa_mm.registry import MODELS
 
@@ -222,7 +222,7 @@ def test_full_network_is_what_extraction_gives(name, swin_on_meta):
         detector = MODELS.build({'_scope_': 'mmdet', **cfg.model})
     subnet = elastic.space.parse(short.upper() if kind == 'ResNet' else short[-1].upper())
     weights = {k: p for k, p in elastic.named_parameters() if k not in elastic.pretrain_only}
-    extracted = slice_state_dict(weights, collect_cuts(elastic), elastic.space, subnet, elastic.block_prefixes)
+    extracted = slice_state_dict(weights, collect_slice_rules(elastic), elastic.space, subnet, elastic.block_prefixes)
     mine = {k: v.shape for k, v in detector.backbone.named_parameters()}
     positions = mine.pop('pos_embed', None)
     assert positions is None or positions == (1, 50 * 50 + 1, mine['cls_token'][-1])

@@ -79,7 +79,7 @@ def test_every_pretraining_config_trains(path, images, tmp_path):
     assert len(changed) > len(before) / 2
 
 
-# The paper's recipes: space, bag, batch of 32 GPUs, steps, lr at the peak and, after the last step, lr,
+# The paper's recipes: space, pool, batch of 32 GPUs, steps, lr at the peak and, after the last step, lr,
 # weight decay and teacher momentum.
 RECIPES = {
     'poa_vitl': (143, 572, 1600, 276_800, 0.005, 6.2e-4, 0.359, 0.99899),
@@ -90,14 +90,14 @@ RECIPES = {
 
 @pytest.mark.parametrize('name', RECIPES)
 def test_paper_recipe(name):
-    networks, bag, batch, steps, peak, last_lr, last_decay, last_momentum = RECIPES[name]
+    networks, pool, batch, steps, peak, last_lr, last_decay, last_momentum = RECIPES[name]
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     init_default_scope('poa_mm')
     with torch.device('meta'):
         space = MODELS.build({**cfg.model.backbone}).space
     sampler = {k: v for k, v in cfg.model.sampler.items()}
     assert len(space) == networks
-    assert len(SubnetSampler(space, **sampler).bag) == bag
+    assert len(SubnetSampler(space, **sampler).pool) == pool
     assert cfg.train_dataloader.batch_size * 32 == batch
     counts = cfg.optim_wrapper.accumulative_counts
     assert cfg.train_cfg.max_iters == steps * counts

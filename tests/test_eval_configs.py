@@ -10,10 +10,10 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from poa_mm.engine import BackboneCheckHook
-from poa_mm.evaluation.trained import make_record
 from poa_mm.extraction import build_backbone, export_subnet
 from poa_mm.launch import load_config
 from poa_mm.registry import MODELS
+from poa_mm.reporting.trained import make_record
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'eval'
 ALL = sorted(path.stem for path in CONFIGS.glob('*.py') if 'small' not in path.stem)

@@ -110,7 +110,7 @@ def test_what_is_no_file_of_weights(tmp_path):
         assert str(path) in str(stopped.value) and '\n' not in str(stopped.value)
 
     path = tmp_path / 'x.pth'
-    refused(FileNotFoundError, 'does not exist')
+    refused(ValueError, 'does not exist')
     path.write_bytes(b'')
     refused(ValueError, 'cut short')
     path.write_bytes(pickle.dumps(dict(a=1)))

@@ -10,8 +10,8 @@ import torch
 # After the installed packages, so that an installed poa_mm goes first.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.data import benchmark_data, describe_data
 from poa_mm.arguments import positive
-from poa_mm.benchmark.data import benchmark_data, describe_data
 
 RECIPE = Path(__file__).resolve().parents[1] / 'configs/_base_/multi_crop_224.py'
 

@@ -10,11 +10,11 @@ import torch
 # After the installed packages, so that an installed poa_mm goes first.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import describe, release_memory
+from benchmarks.gpu import CONFIGS, measure, table
 from poa_mm.arguments import positive, result_folder
-from poa_mm.benchmark import describe, release_memory
-from poa_mm.benchmark.gpu import CONFIGS, measure, table
-from poa_mm.evaluation.records import write_json
 from poa_mm.launch import CfgOptions
+from poa_mm.reporting.records import write_json
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[1] / 'configs'
 

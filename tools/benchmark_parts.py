@@ -9,11 +9,11 @@ import torch
 # After the installed packages, so that an installed poa_mm goes first.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import spread
+from benchmarks.parts import PARTS, Differentiable
+from benchmarks.report import time_in_turn
 from poa_mm.arguments import positive, result_file
-from poa_mm.benchmark import spread
-from poa_mm.benchmark.parts import PARTS, Differentiable
-from poa_mm.benchmark.report import time_in_turn
-from poa_mm.evaluation.records import write_json
+from poa_mm.reporting.records import write_json
 
 
 def main() -> None:

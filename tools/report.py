@@ -9,8 +9,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 try:
     from poa_mm.evaluation import read_knn, read_results, result_table
-    from poa_mm.evaluation.report import report
-    from poa_mm.visualization import STYLES, plot_heat_map, plot_size_curve
+    from poa_mm.reporting.knn_pictures import STYLES, plot_heat_map, plot_size_curve
+    from poa_mm.reporting.report import report
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is not installed: see docs/install.md (make env, or pip install poa_mm[openmmlab])')
 

@@ -11,7 +11,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 try:
     from poa_mm.evaluation.command import add_arguments, run_command
     from poa_mm.evaluation.robustness import run_robustness
-    from poa_mm.visualization.robustness_curves import plot_robustness
+    from poa_mm.reporting.robustness_curves import plot_robustness
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is not installed: see docs/install.md (make env, or pip install poa_mm[openmmlab])')
 

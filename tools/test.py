@@ -15,9 +15,9 @@ try:
     from mmengine.runner import Runner
 
     from poa_mm.arguments import result_file
-    from poa_mm.evaluation.records import write_json
-    from poa_mm.evaluation.trained import check_weights, make_record
     from poa_mm.launch import add_launch_arguments, load_config, prepare_processes
+    from poa_mm.reporting.records import write_json
+    from poa_mm.reporting.trained import check_weights, make_record
 except ModuleNotFoundError as error:
     sys.exit(f'{error.name} is not installed: see docs/install.md (make env, or pip install poa_mm[openmmlab])')
 

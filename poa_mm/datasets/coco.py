@@ -2,6 +2,7 @@
 
 from mmdet.datasets import CocoDataset as _CocoDataset
 
+from poa_mm.errors import UserError
 from poa_mm.registry import DATASETS
 
 
@@ -12,7 +13,7 @@ class CocoDataset(_CocoDataset):
     What fits in part is found by :class:`poa_mm.engine.DatasetCheckHook`.
 
     Raises:
-        ValueError: No image is left after filtering.
+        UserError: No image is left after filtering.
     """
 
     def filter_data(self) -> list[dict]:
@@ -20,7 +21,7 @@ class CocoDataset(_CocoDataset):
         kept = super().filter_data()
         if not kept:
             classes = ', '.join(repr(name) for name in self.metainfo['classes'][:5])
-            raise ValueError(
+            raise UserError(
                 f'{self.ann_file} has no image with an object of the {len(self.metainfo["classes"])} classes of its '
                 f'dataset ({classes}, ...): set metainfo=dict(classes=(...)) of the dataset to the names in the file'
             )

@@ -45,7 +45,7 @@ def multi_crop_collate(
         - ``mask_weights`` (M,) float32, one over the number of masked patches of that crop.
 
     Raises:
-        ValueError: If grid or ratio are out of range.
+        UserError: If grid or ratio are out of range.
     """
     rng = np.random.default_rng((samples[0]['seed'], samples[0]['position'], MASK_STREAM))
     masks = torch.from_numpy(

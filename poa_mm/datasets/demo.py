@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from poa_mm.errors import UserError
 from poa_mm.registry import DATASETS
 
 SPLITS = ('train', 'val')
@@ -130,7 +131,7 @@ class DemoDataset(BaseDataset):
             ``gt_label``.
 
     Raises:
-        ValueError: If the split is unknown or a number not positive.
+        UserError: If the split is unknown or a number not positive.
     """
 
     METAINFO = dict(classes=tuple(PATTERNS))
@@ -145,9 +146,9 @@ class DemoDataset(BaseDataset):
         **kwargs,
     ) -> None:
         if split not in SPLITS:
-            raise ValueError(f"split '{split}' is unknown: allowed are {list(SPLITS)}.")
+            raise UserError(f"split '{split}' is unknown: allowed are {list(SPLITS)}.")
         if num_samples < 1 or image_size < 16:
-            raise ValueError(f'num_samples {num_samples} must be at least 1, image_size {image_size} at least 16.')
+            raise UserError(f'num_samples {num_samples} must be at least 1, image_size {image_size} at least 16.')
         self.num_samples = num_samples
         self.split = split
         self.image_size = image_size

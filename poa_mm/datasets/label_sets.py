@@ -12,6 +12,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from torch.utils.data import Dataset
 
+from poa_mm.errors import UserError
 from poa_mm.registry import DATASETS
 
 
@@ -27,8 +28,8 @@ class LabelFraction(Dataset):
         seed: Of the draw.
 
     Raises:
-        FileNotFoundError: If the list does not exist.
-        ValueError: If not exactly one of fraction and list is given, the fraction is not in (0, 1], or the list
+        UserError: If the list does not exist.
+        UserError: If not exactly one of fraction and list is given, the fraction is not in (0, 1], or the list
             names images that there are not.
     """
 
@@ -40,9 +41,9 @@ class LabelFraction(Dataset):
         seed: int = 0,
     ) -> None:
         if (fraction is None) == (list_file is None):
-            raise ValueError('give one of fraction and list_file')
+            raise UserError('give one of fraction and list_file')
         if fraction is not None and not 0 < fraction <= 1:
-            raise ValueError(f'fraction must be above 0 and at most 1, got {fraction}')
+            raise UserError(f'fraction must be above 0 and at most 1, got {fraction}')
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
         self.dataset.full_init()
         if list_file is None:
@@ -62,12 +63,12 @@ class LabelFraction(Dataset):
 
     def _listed(self, path: Path) -> list[int]:
         if not path.is_file():
-            raise FileNotFoundError(f'list {str(path)!r} does not exist')
+            raise UserError(f'list {str(path)!r} does not exist')
         wanted = {Path(line.strip()).name for line in path.read_text().splitlines() if line.strip()}
         names = [Path(self.dataset.get_data_info(i)['img_path']).name for i in range(len(self.dataset))]
         missing = sorted(wanted - set(names))
         if missing or not wanted:
-            raise ValueError(f'{path} names {len(wanted)} images, {len(missing)} of which there are not {missing[:3]}')
+            raise UserError(f'{path} names {len(wanted)} images, {len(missing)} of which there are not {missing[:3]}')
         return [index for index, name in enumerate(names) if name in wanted]
 
     @property

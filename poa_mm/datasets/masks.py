@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from poa_mm.errors import UserError
+
 
 def block_mask(
     grid: tuple[int, int],
@@ -80,17 +82,17 @@ def batch_masks(
         Boolean array (num_crops, rows * columns), row-major, True where masked.
 
     Raises:
-        ValueError: If a value is out of range.
+        UserError: If a value is out of range.
     """
     rows, columns = grid
     if rows < 1 or columns < 1:
-        raise ValueError(f'grid {tuple(grid)} must be at least one row and one column.')
+        raise UserError(f'grid {tuple(grid)} must be at least one row and one column.')
     if not 0 <= ratio[0] <= ratio[1] <= 1:
-        raise ValueError(f'mask ratio {tuple(ratio)} must be two rising values between 0 and 1.')
+        raise UserError(f'mask ratio {tuple(ratio)} must be two rising values between 0 and 1.')
     if not 0 <= mask_probability <= 1:
-        raise ValueError(f'mask_probability {mask_probability} must be between 0 and 1.')
+        raise UserError(f'mask_probability {mask_probability} must be between 0 and 1.')
     if not 0 < min_aspect <= 1 or min_patches < 1:
-        raise ValueError(f'min_aspect {min_aspect} must be in (0, 1], min_patches {min_patches} at least 1.')
+        raise UserError(f'min_aspect {min_aspect} must be in (0, 1], min_patches {min_patches} at least 1.')
     num_masked = int(num_crops * mask_probability)
     masks = np.zeros((num_crops, rows, columns), dtype=bool)
     steps = np.linspace(*ratio, num_masked + 1)

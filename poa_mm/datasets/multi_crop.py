@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 import cv2
 import numpy as np
 
+from poa_mm.errors import UserError
+
 from . import image_ops as ops
 
 PROBABILITIES = ('flip', 'jitter', 'grayscale', 'blur', 'solarize')
@@ -35,7 +37,7 @@ class View:
         solarize_threshold: Levels from here to 255 are inverted.
 
     Raises:
-        ValueError: If a value is out of range.
+        UserError: If a value is out of range.
     """
 
     size: int
@@ -57,35 +59,35 @@ class View:
 
     def __post_init__(self) -> None:
         if self.size < 1 or self.number < 0:
-            raise ValueError(f'size {self.size} of a view must be at least 1, number {self.number} at least 0.')
+            raise UserError(f'size {self.size} of a view must be at least 1, number {self.number} at least 0.')
         low, high = self.scale
         if not 0 < low <= high <= 1:
-            raise ValueError(f'scale {self.scale} must be two fractions of the area, rising in (0, 1].')
+            raise UserError(f'scale {self.scale} must be two fractions of the area, rising in (0, 1].')
         for name in ('ratio', 'blur_sigma'):
             low, high = getattr(self, name)
             if not 0 < low <= high:
-                raise ValueError(f'{name} {(low, high)} must be two positive values, rising.')
+                raise UserError(f'{name} {(low, high)} must be two positive values, rising.')
         for name in PROBABILITIES + STRENGTHS:
             high = 0.5 if name == 'hue' else 1
             if not 0 <= getattr(self, name) <= high:
-                raise ValueError(f'{name} {getattr(self, name)} must be between 0 and {high}.')
+                raise UserError(f'{name} {getattr(self, name)} must be between 0 and {high}.')
         if self.blur_kernel % 2 == 0:
-            raise ValueError(f'blur_kernel {self.blur_kernel} must be odd.')
+            raise UserError(f'blur_kernel {self.blur_kernel} must be odd.')
 
     @classmethod
     def from_config(cls, name: str, config: dict) -> 'View':
         """The view of a config entry.
 
         Raises:
-            ValueError: If a key is unknown or a value out of range.
+            UserError: If a key is unknown or a value out of range.
         """
         known = [field.name for field in fields(cls)]
         for key in config:
             if key not in known:
-                raise ValueError(f"unknown '{key}' in view '{name}': allowed are {known}.")
+                raise UserError(f"unknown '{key}' in view '{name}': allowed are {known}.")
         for key in ('size', 'scale'):
             if key not in config:
-                raise ValueError(f"view '{name}' needs '{key}'.")
+                raise UserError(f"view '{name}' needs '{key}'.")
         return cls(**config)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
+from poa_mm.errors import UserError
 from poa_mm.registry import DATA_SAMPLERS
 
 
@@ -39,12 +40,12 @@ class SeededInfiniteSampler(Sampler):
         shuffle: Shuffle each pass (anew) or keep the order of the dataset.
 
     Raises:
-        ValueError: If the dataset is empty.
+        UserError: If the dataset is empty.
     """
 
     def __init__(self, dataset: Sized, seed: int | None = None, shuffle: bool = True) -> None:
         if len(dataset) == 0:
-            raise ValueError('the dataset has 0 images: at least 1 is needed.')
+            raise UserError('the dataset has 0 images: at least 1 is needed.')
         self.rank, self.world_size = get_dist_info()
         self.size = len(dataset)
         self.seed = sync_random_seed() if seed is None else seed
@@ -70,10 +71,10 @@ class SeededInfiniteSampler(Sampler):
         """Start after the first ``num_samples`` draws of this process (MMEngine calls it on resume).
 
         Raises:
-            ValueError: If it is negative.
+            UserError: If it is negative.
         """
         if num_samples < 0:
-            raise ValueError(f'cannot skip {num_samples} samples: 0 or more are allowed.')
+            raise UserError(f'cannot skip {num_samples} samples: 0 or more are allowed.')
         self.skipped = num_samples
 
     def __len__(self) -> int:

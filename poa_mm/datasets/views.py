@@ -9,6 +9,7 @@ import torch
 from mmengine.logging import print_log
 from torch.utils.data import Dataset, get_worker_info
 
+from poa_mm.errors import UserError
 from poa_mm.registry import DATASETS
 
 from .multi_crop import View, random_view
@@ -35,8 +36,8 @@ class ViewsDataset(Dataset):
         views: Arguments of :class:`View` under each of ``global_1``, ``global_2`` and ``local``.
 
     Raises:
-        FileNotFoundError: If the folder of the images is missing.
-        ValueError: If the views are not as allowed.
+        UserError: If the folder of the images is missing.
+        UserError: If the views are not as allowed.
 
     Example::
 
@@ -55,11 +56,11 @@ class ViewsDataset(Dataset):
 
     def __init__(self, dataset: dict | Sized, views: dict[str, dict]) -> None:
         if sorted(views) != sorted(KINDS):
-            raise ValueError(f'views are {sorted(views)}: exactly {list(KINDS)} are allowed.')
+            raise UserError(f'views are {sorted(views)}: exactly {list(KINDS)} are allowed.')
         self.views = {kind: View.from_config(kind, views[kind]) for kind in KINDS}
         first, second = self.views['global_1'], self.views['global_2']
         if (first.number, second.number) != (1, 1) or first.size != second.size:
-            raise ValueError(
+            raise UserError(
                 'global_1 and global_2 must be one view each, of one size, but are '
                 f'{first.number} of {first.size} px and {second.number} of {second.size} px.'
             )
@@ -114,7 +115,7 @@ class ViewsDataset(Dataset):
 
         Raises:
             UnreadableImageError: If it cannot be read.
-            ValueError: If the dataset does not load images.
+            UserError: If the dataset does not load images.
         """
         try:
             results = self.dataset[index]
@@ -122,7 +123,7 @@ class ViewsDataset(Dataset):
             path = self.dataset.get_data_info(index).get('img_path', f'number {index}')
             raise UnreadableImageError(f'cannot read image {path}: {error}') from error
         if 'img' not in results:
-            raise ValueError("the dataset gives no 'img': add dict(type='LoadImageFromFile') to its pipeline.")
+            raise UserError("the dataset gives no 'img': add dict(type='LoadImageFromFile') to its pipeline.")
         return cv2.cvtColor(results['img'], cv2.COLOR_BGR2RGB)
 
 
@@ -134,15 +135,13 @@ def _build(dataset: dict | Sized) -> Sized:
         if hasattr(dataset, 'full_init'):
             dataset.full_init()
     except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"the data '{error.filename}' does not exist: set data_root to a folder of images."
-        ) from error
+        raise UserError(f"the data '{error.filename}' does not exist: set data_root to a folder of images.") from error
     except NotADirectoryError as error:
-        raise ValueError(f"the data '{error.filename}' is no folder: set data_root to a folder of images.") from error
+        raise UserError(f"the data '{error.filename}' is no folder: set data_root to a folder of images.") from error
     except RuntimeError as error:
         if 'Found 0 files' not in str(error):  # mmpretrain's words
             raise
-        raise ValueError(f'the data {root!r} holds no images: set data_root to a folder of images.') from error
+        raise UserError(f'the data {root!r} holds no images: set data_root to a folder of images.') from error
     return dataset
 
 

@@ -11,6 +11,7 @@ from mmengine.dist import all_gather
 from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from torch import Tensor, nn
 
+from poa_mm.errors import UserError
 from poa_mm.evaluation.networks import load_extracted, open_network
 from poa_mm.registry import MODELS
 
@@ -40,8 +41,8 @@ class SEED(BaseSelfSupervisor):
         init_cfg: Initialisation config of MMEngine.
 
     Raises:
-        FileNotFoundError: If a file is missing.
-        ValueError: If a file does not fit, or a number makes no sense.
+        UserError: If a file is missing.
+        UserError: If a file does not fit, or a number makes no sense.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class SEED(BaseSelfSupervisor):
         init_cfg: dict | None = None,
     ) -> None:
         if queue_size < 1 or min(teacher_temp, student_temp) <= 0:
-            raise ValueError(
+            raise UserError(
                 'queue_size must be at least 1 and temperatures positive, got '
                 f'{queue_size}, {teacher_temp} and {student_temp}'
             )
@@ -67,7 +68,7 @@ class SEED(BaseSelfSupervisor):
             init_cfg=init_cfg,
         )
         if len(self.backbone.space) != 1:
-            raise ValueError(f'the student of SEED has one size, but this backbone has {len(self.backbone.space)}')
+            raise UserError(f'the student of SEED has one size, but this backbone has {len(self.backbone.space)}')
         frozen, self.subnet = _open(teacher)
         # In a list, so that it is no part of the model's parameters and checkpoints.
         self._frozen = [frozen.requires_grad_(False)]
@@ -93,7 +94,7 @@ class SEED(BaseSelfSupervisor):
         """Initialises the student, from its file if there is one.
 
         Raises:
-            ValueError: If the file holds a network of another size.
+            UserError: If the file holds a network of another size.
         """
         super().init_weights()
         if self.student_init is not None:
@@ -140,14 +141,14 @@ def _open(source: Mapping[str, str]) -> tuple[nn.Module, str]:
     """The backbone of a file in evaluation mode, and the sub-network that is meant.
 
     Raises:
-        FileNotFoundError: If the file is missing.
-        ValueError: If it does not fit, or a key is unknown.
+        UserError: If the file is missing.
+        UserError: If it does not fit, or a key is unknown.
     """
     unknown = set(source) - {'file', 'subnet', 'branch'}
     if unknown or 'file' not in source:
-        raise ValueError(f'a network is given as file, and optionally subnet and branch; got {dict(source)}')
+        raise UserError(f'a network is given as file, and optionally subnet and branch; got {dict(source)}')
     opened = open_network(source['file'], branch=source.get('branch', 'teacher'))
     own = opened.source['branch']
     if opened.kind == 'extracted' and source.get('branch', own) != own:
-        raise ValueError(f'{source["file"]} was extracted from the {own}: branch cannot be {source["branch"]!r}')
+        raise UserError(f'{source["file"]} was extracted from the {own}: branch cannot be {source["branch"]!r}')
     return opened.backbone, opened.backbone.space.parse(source.get('subnet', 'intact'))

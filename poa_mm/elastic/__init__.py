@@ -8,22 +8,22 @@ from .layers import (
     ElasticLinear,
 )
 from .sampler import SubnetSampler
-from .slicing import Cut, collect_cuts, cut, slice_state_dict
+from .slicing import SliceRule, collect_slice_rules, slice_state_dict, slice_tensor
 from .space import Subnet, SubnetSpace, inclusive_range, spaced_blocks
 
 __all__ = [
-    'Cut',
     'ElasticConv2d',
     'ElasticGroupNorm',
     'ElasticLayerNorm',
     'ElasticLayerScale',
     'ElasticLinear',
+    'SliceRule',
     'Subnet',
     'SubnetSampler',
     'SubnetSpace',
-    'collect_cuts',
-    'cut',
+    'collect_slice_rules',
     'inclusive_range',
     'slice_state_dict',
+    'slice_tensor',
     'spaced_blocks',
 ]

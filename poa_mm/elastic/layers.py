@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .slicing import Cut, cut
+from .slicing import SliceRule, slice_tensor
 
 
 class ElasticLinear(nn.Linear):
@@ -38,23 +38,27 @@ class ElasticLinear(nn.Linear):
         scaled: bool = True,
     ) -> None:
         super().__init__(in_features, out_features, bias)
-        self.cuts = {'weight': Cut((0, 1) if elastic_out else (1,), groups, scaled)}
+        self.slice_rules = {'weight': SliceRule((0, 1) if elastic_out else (1,), groups, scaled)}
         if bias and elastic_out:
-            self.cuts['bias'] = Cut((0,), groups)
+            self.slice_rules['bias'] = SliceRule((0,), groups)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(..., m) -> (..., n)``."""
         size, full = x.shape[-1], self.in_features
         if size == full:
             return F.linear(x, self.weight, self.bias)
-        weight = cut(self.weight, self.cuts['weight'], size, full)
-        scale = full / size if self.cuts['weight'].scaled else 1.0
+        weight = slice_tensor(self.weight, self.slice_rules['weight'], size, full)
+        scale = full / size if self.slice_rules['weight'].scaled else 1.0
         flat = x.reshape(-1, size)
         if self.bias is None:
             unused = flat.new_zeros(1)  # beta = 0: never read
             out = torch.addmm(unused, flat, weight.t(), beta=0, alpha=scale)
         else:
-            bias = cut(self.bias, self.cuts['bias'], size, full) if 'bias' in self.cuts else self.bias
+            bias = (
+                slice_tensor(self.bias, self.slice_rules['bias'], size, full)
+                if 'bias' in self.slice_rules
+                else self.bias
+            )
             out = torch.addmm(bias, flat, weight.t(), alpha=scale)
         return out.view(*x.shape[:-1], out.shape[-1])
 
@@ -81,9 +85,9 @@ class ElasticConv2d(nn.Conv2d):
     ) -> None:
         super().__init__(*args, **kwargs)
         axes = (0,) * elastic_out + (1,) * elastic_in
-        self.cuts = {'weight': Cut(axes, scaled=scaled and elastic_in)}
+        self.slice_rules = {'weight': SliceRule(axes, scaled=scaled and elastic_in)}
         if self.bias is not None and elastic_out:
-            self.cuts['bias'] = Cut((0,))
+            self.slice_rules['bias'] = SliceRule((0,))
         self.elastic_in = elastic_in
 
     def forward(self, x: Tensor, out_channels: int | None = None) -> Tensor:
@@ -99,19 +103,19 @@ class ElasticConv2d(nn.Conv2d):
             size, full = out_channels or self.out_channels, self.out_channels
         weight, bias = self.weight, self.bias
         if size != full:
-            rule = self.cuts['weight']
-            weight = cut(weight, rule, size, full)
+            rule = self.slice_rules['weight']
+            weight = slice_tensor(weight, rule, size, full)
             if rule.scaled:
                 weight = weight * (full / size)
-            if 'bias' in self.cuts:
-                bias = cut(bias, self.cuts['bias'], size, full)
+            if 'bias' in self.slice_rules:
+                bias = slice_tensor(bias, self.slice_rules['bias'], size, full)
         return self._conv_forward(x, weight, bias)
 
 
 class ElasticLayerNorm(nn.LayerNorm):
     """Layer normalisation over the ``m`` features that the input has."""
 
-    cuts = {'weight': Cut((0,)), 'bias': Cut((0,))}
+    slice_rules = {'weight': SliceRule((0,)), 'bias': SliceRule((0,))}
 
     def forward(self, x: Tensor) -> Tensor:
         """``(..., m) -> (..., m)``."""
@@ -122,7 +126,7 @@ class ElasticLayerNorm(nn.LayerNorm):
 class ElasticGroupNorm(nn.GroupNorm):
     """Group normalisation of the ``m`` channels that the input has; the number of groups stays."""
 
-    cuts = {'weight': Cut((0,)), 'bias': Cut((0,))}
+    slice_rules = {'weight': SliceRule((0,)), 'bias': SliceRule((0,))}
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, m, H, W) -> (N, m, H, W)``."""
@@ -133,7 +137,7 @@ class ElasticGroupNorm(nn.GroupNorm):
 class ElasticLayerScale(nn.Module):
     """Learned factor per channel, started at ``init_value``."""
 
-    cuts = {'weight': Cut((0,))}
+    slice_rules = {'weight': SliceRule((0,))}
 
     def __init__(self, embed_dims: int, init_value: float) -> None:
         super().__init__()

@@ -6,21 +6,23 @@ from functools import lru_cache
 
 import numpy as np
 
+from poa_mm.errors import UserError
+
 from .space import Subnet, SubnetSpace
 
 
 class SubnetSampler:
-    """Draws sub-networks from a shuffled bag that holds small ones several times (POA, sec. 3.2).
+    """Draws sub-networks from a shuffled pool that holds small ones several times (POA, sec. 3.2).
 
-    Every sub-network but the intact one is in the bag. Its copies are ``round(s_w * s_d)``, where ``s_w``
+    Every sub-network but the intact one is in the pool. Its copies are ``round(s_w * s_d)``, where ``s_w``
     falls linearly from ``width_strength`` at the smallest width to 1 at the largest, and ``s_d`` likewise.
-    The bag is drawn without replacement and reshuffled when empty. A draw is a pure function of
+    The pool is drawn without replacement and reshuffled when empty. A draw is a pure function of
     ``(seed, step, rank)``: there is no state to save. (The paper's eq. 14 gives the probabilities without
     rounding.)
 
-    Processes wait for the largest sub-network of a step. In the mode ``'by_cost'`` the bag is divided into classes
+    Processes wait for the largest sub-network of a step. In the mode ``'by_cost'`` the pool is divided into classes
     of like cost, as equal in number as can be; the processes draw their own sub-networks, all from one class. Its
-    sequence is that of process 0's draws, so every process still uses the whole bag in every pass.
+    sequence is that of process 0's draws, so every process still uses the whole pool in every pass.
 
     Args:
         space: The space to draw from.
@@ -32,8 +34,8 @@ class SubnetSampler:
         cost_classes: Number of classes of ``'by_cost'``; 1 is ``'per_rank'``.
 
     Raises:
-        ValueError: If the mode is unknown, a strength is below 1, only the intact network exists, or the number of
-            classes is not from 1 to the number of entries of the bag.
+        UserError: If the mode is unknown, a strength is below 1, only the intact network exists, or the number of
+            classes is not from 1 to the number of entries of the pool.
     """
 
     modes = ('per_rank', 'shared', 'by_cost')
@@ -48,12 +50,12 @@ class SubnetSampler:
         cost_classes: int = 8,
     ) -> None:
         if mode not in self.modes:
-            raise ValueError(f'sampler mode must be one of {self.modes}, got {mode!r}')
+            raise UserError(f'sampler mode must be one of {self.modes}, got {mode!r}')
         for name, strength in [('width', width_strength), ('depth', depth_strength)]:
             if strength < 1:
-                raise ValueError(f'{name}_strength must be at least 1, got {strength}')
+                raise UserError(f'{name}_strength must be at least 1, got {strength}')
         if len(space) < 2:
-            raise ValueError('the space holds nothing but the intact network, so nothing can be drawn')
+            raise UserError('the space holds nothing but the intact network, so nothing can be drawn')
         self.space, self.seed, self.mode = space, seed, mode
         width_factor = dict(zip(space.widths, np.linspace(width_strength, 1, len(space.widths))))
         depth_factor = dict(zip(space.depths, np.linspace(depth_strength, 1, len(space.depths))))
@@ -62,20 +64,20 @@ class SubnetSampler:
             for subnet in space
             if subnet != space.intact
         }
-        self.bag = [subnet for subnet, n in self.copies.items() for _ in range(n)]
-        if mode == 'by_cost' and not 1 <= cost_classes <= len(self.bag):
-            raise ValueError(
-                f'cost_classes must be from 1 to the {len(self.bag)} entries of the bag, got {cost_classes}'
+        self.pool = [subnet for subnet, n in self.copies.items() for _ in range(n)]
+        if mode == 'by_cost' and not 1 <= cost_classes <= len(self.pool):
+            raise UserError(
+                f'cost_classes must be from 1 to the {len(self.pool)} entries of the pool, got {cost_classes}'
             )
-        places = np.argsort(np.argsort([relative_cost(space, subnet) for subnet in self.bag], kind='stable'))
-        self.cost_class = places * cost_classes // len(self.bag)
+        places = np.argsort(np.argsort([relative_cost(space, subnet) for subnet in self.pool], kind='stable'))
+        self.cost_class = places * cost_classes // len(self.pool)
         self._order = lru_cache(maxsize=8)(self._find_order)
 
     def _shuffle(self, rank: int, pass_: int) -> np.ndarray:
-        return np.random.default_rng((self.seed or 0, rank, pass_)).permutation(len(self.bag))
+        return np.random.default_rng((self.seed or 0, rank, pass_)).permutation(len(self.pool))
 
     def _find_order(self, rank: int, pass_: int) -> np.ndarray:
-        """The entries of the bag in the order in which a process draws them."""
+        """The entries of the pool in the order in which a process draws them."""
         first = self._shuffle(0, pass_)
         if self.mode == 'shared' or rank == 0:
             return first
@@ -88,8 +90,8 @@ class SubnetSampler:
 
     def __call__(self, step: int, rank: int = 0) -> Subnet:
         """The sub-network that process ``rank`` trains in optimizer step ``step``."""
-        pass_, place = divmod(step, len(self.bag))
-        return self.bag[self._order(rank, pass_)[place]]
+        pass_, place = divmod(step, len(self.pool))
+        return self.pool[self._order(rank, pass_)[place]]
 
 
 def relative_cost(space: SubnetSpace, subnet: Subnet) -> float:

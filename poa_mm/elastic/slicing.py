@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .space import Subnet, SubnetSpace
 
 
-class Cut(NamedTuple):
+class SliceRule(NamedTuple):
     """Which part of one parameter a sub-network owns.
 
     Every elastic axis is proportional to the network's width, so a width of ``size`` out of ``full`` keeps
@@ -28,7 +28,7 @@ class Cut(NamedTuple):
     scaled: bool = False
 
 
-def cut(tensor: Tensor, rule: Cut, size: int, full: int) -> Tensor:
+def slice_tensor(tensor: Tensor, rule: SliceRule, size: int, full: int) -> Tensor:
     """The leading ``size / full`` of the elastic axes, unscaled; a view unless there are groups.
 
     At full size the tensor itself.
@@ -45,21 +45,21 @@ def cut(tensor: Tensor, rule: Cut, size: int, full: int) -> Tensor:
     return tensor.flatten(0, 1) if grouped else tensor
 
 
-def collect_cuts(module: nn.Module) -> dict[str, Cut]:
+def collect_slice_rules(module: nn.Module) -> dict[str, SliceRule]:
     """The rules of all parameters of a network, by name; those without a rule are never cut.
 
-    A module states the rules of its own parameters in its attribute ``cuts``.
+    A module states the rules of its own parameters in its attribute ``slice_rules``.
     """
     return {
         f'{prefix}.{name}'.lstrip('.'): rule
         for prefix, child in module.named_modules()
-        for name, rule in getattr(child, 'cuts', {}).items()
+        for name, rule in getattr(child, 'slice_rules', {}).items()
     }
 
 
 def slice_state_dict(
     state_dict: Mapping[str, Tensor],
-    cuts: Mapping[str, Cut],
+    slice_rules: Mapping[str, SliceRule],
     space: SubnetSpace,
     subnet: Subnet,
     block_prefixes: Sequence[str],
@@ -68,7 +68,7 @@ def slice_state_dict(
 
     Args:
         state_dict: The intact network's weights.
-        cuts: From :func:`collect_cuts`.
+        slice_rules: From :func:`collect_slice_rules`.
         space: The space of the intact network.
         subnet: A member of the space.
         block_prefixes: For every stage, what stands before the block's index (``'layers.'``).
@@ -88,9 +88,9 @@ def slice_state_dict(
                 new_name = None if index is None else f'{prefix}{index}{match[2]}'
         if new_name is None:
             continue
-        if name in cuts:
-            tensor = cut(tensor, cuts[name], size, full)
-            if cuts[name].scaled:
+        if name in slice_rules:
+            tensor = slice_tensor(tensor, slice_rules[name], size, full)
+            if slice_rules[name].scaled:
                 tensor = tensor * (full / size)
         result[new_name] = tensor.detach().clone().contiguous()
     return result

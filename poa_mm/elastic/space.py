@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from poa_mm.errors import UserError
+
 Depth = int | tuple[int, ...]
 
 
@@ -50,7 +52,7 @@ class SubnetSpace:
         names: Names of well-known members; those that are not in the space are left out.
 
     Raises:
-        ValueError: If a list is empty or not ascending.
+        UserError: If a list is empty or not ascending.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class SubnetSpace:
     ) -> None:
         for kind, values in [('widths', widths), *(('depths', stage) for stage in stages)]:
             if not values or list(values) != sorted(set(values)) or values[0] < 1:
-                raise ValueError(f'{kind} must be positive, ascending and distinct, got {list(values)}')
+                raise UserError(f'{kind} must be positive, ascending and distinct, got {list(values)}')
         self.widths = tuple(widths)
         self.stages = tuple(tuple(stage) for stage in stages)
         self.depth_stage = depth_stage
@@ -109,7 +111,7 @@ class SubnetSpace:
         """A member from its size (``'384x12'``), its name, ``'intact'`` or ``'smallest'``.
 
         Raises:
-            ValueError: If the space has no such member.
+            UserError: If the space has no such member.
         """
         if isinstance(subnet, str):
             aliases = {**self.named, 'intact': self.intact, 'smallest': self.smallest}
@@ -117,13 +119,13 @@ class SubnetSpace:
                 return aliases[subnet]
             match = re.fullmatch(r'(\d+)x(\d+(?:-\d+)*)', subnet)
             if match is None:
-                raise ValueError(f'unknown sub-network {subnet!r}; {self.describe()}')
+                raise UserError(f'unknown sub-network {subnet!r}; {self.describe()}')
             depths = tuple(map(int, match[2].split('-')))
             subnet = Subnet(int(match[1]), depths if self.depth_stage is None else depths[0])
             if str(subnet) != match[0]:
-                raise ValueError(f'unknown sub-network {match[0]!r}; {self.describe()}')
+                raise UserError(f'unknown sub-network {match[0]!r}; {self.describe()}')
         if subnet not in self:
-            raise ValueError(f'sub-network {subnet} is not in this space; {self.describe()}')
+            raise UserError(f'sub-network {subnet} is not in this space; {self.describe()}')
         return subnet
 
     def select(self, wanted: Sequence[str | Subnet]) -> list[Subnet]:
@@ -132,7 +134,7 @@ class SubnetSpace:
         ``named`` gives the smallest, the well-known and the intact one.
 
         Raises:
-            ValueError: If the space has no such member.
+            UserError: If the space has no such member.
         """
         found: dict[Subnet, None] = {}
         for item in wanted:
@@ -160,9 +162,9 @@ def inclusive_range(name: str, bounds: Sequence[int]) -> range:
     """``(first, last[, step])`` as a range that includes the last.
 
     Raises:
-        ValueError: If the steps do not lead from the first to the last.
+        UserError: If the steps do not lead from the first to the last.
     """
     first, last, step = (*bounds, 1) if len(bounds) == 2 else bounds
     if not 0 < first <= last or step < 1 or (last - first) % step:
-        raise ValueError(f'{name} must be (first, last, step) with whole steps between, got {tuple(bounds)}')
+        raise UserError(f'{name} must be (first, last, step) with whole steps between, got {tuple(bounds)}')
     return range(first, last + 1, step)

@@ -11,6 +11,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIMIZERS
 from torch import nn
 
+from poa_mm.errors import UserError
 from poa_mm.models.backbones import find_layer_depths
 from poa_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
@@ -54,13 +55,13 @@ class LayerDecayOptimWrapperConstructor:
               'pos_embed' in fine-tuning). Biases, norms and LayerScale never have any.
 
     Raises:
-        ValueError: An unknown option, or a model that does not fit.
+        UserError: An unknown option, or a model that does not fit.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         self.wrapper_cfg = copy.deepcopy(dict(optim_wrapper_cfg))
         if 'lr' not in self.wrapper_cfg.get('optimizer', {}):
-            raise ValueError('optim_wrapper must have an optimizer with lr, as optimizer=dict(type=..., lr=...).')
+            raise UserError('optim_wrapper must have an optimizer with lr, as optimizer=dict(type=..., lr=...).')
         self.optimizer_cfg = dict(self.wrapper_cfg.pop('optimizer'))
         scaling = _options(
             self.wrapper_cfg.pop('lr_scaling', None),
@@ -79,7 +80,7 @@ class LayerDecayOptimWrapperConstructor:
         self.patch_embed_lr_mult = options['patch_embed_lr_mult']
         self.no_decay = options['no_decay']
         if isinstance(self.no_decay, str):
-            raise ValueError(f'no_decay must be a list of parts of names, got {self.no_decay!r}.')
+            raise UserError(f'no_decay must be a list of parts of names, got {self.no_decay!r}.')
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimizer wrapper of ``model`` (or of what it wraps)."""
@@ -96,11 +97,11 @@ class LayerDecayOptimWrapperConstructor:
 
     def _lr_factor(self, rule: str | None, batch_size: int | None, base_batch_size: int | None) -> float:
         if rule not in LR_RULES:
-            raise ValueError(f'lr_scaling rule must be one of {list(LR_RULES)}, got {rule!r}.')
+            raise UserError(f'lr_scaling rule must be one of {list(LR_RULES)}, got {rule!r}.')
         if rule is None:
             return 1.0
         if not (batch_size and base_batch_size):
-            raise ValueError(
+            raise UserError(
                 f'lr_scaling with rule {rule!r} needs batch_size and base_batch_size above 0, '
                 f'got {batch_size} and {base_batch_size}.'
             )
@@ -147,7 +148,7 @@ class LayerDecayOptimWrapperConstructor:
             )
             group['params'].append(param)
         if not groups:
-            raise ValueError(f'{type(model).__name__} has no parameter with requires_grad.')
+            raise UserError(f'{type(model).__name__} has no parameter with requires_grad.')
         return list(groups.values())
 
     def _layer_depths(self, model: nn.Module) -> Callable[[str, str], tuple[int, int]] | None:
@@ -159,7 +160,7 @@ class LayerDecayOptimWrapperConstructor:
             return None
         found = find_layer_depths(name for name, _ in backbone.named_parameters())
         if found is None and not hasattr(backbone, 'get_layer_depth'):
-            raise ValueError(
+            raise UserError(
                 f'layer_decay_rate {self.layer_decay_rate} needs a ViT, Swin or ResNet or a backbone with '
                 f'get_layer_depth, which {type(backbone).__name__} has not; use 1 or another backbone.'
             )
@@ -182,5 +183,5 @@ def _options(given: dict | None, what: str, defaults: dict) -> dict:
     """The defaults, updated by what the config gives."""
     unknown = set(given or {}) - set(defaults)
     if unknown:
-        raise ValueError(f'{what} has no option {sorted(unknown)}; it has {sorted(defaults)}.')
+        raise UserError(f'{what} has no option {sorted(unknown)}; it has {sorted(defaults)}.')
     return {**defaults, **(given or {})}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Adam, AdamW, Optimizer
 
+from poa_mm.errors import UserError
 from poa_mm.registry import OPTIM_WRAPPERS
 
 AMP_DTYPES = {None: None, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
@@ -42,7 +43,7 @@ class PoaOptimWrapper(OptimWrapper):
             'grad_norm', or 'grad_norm_backbone' and 'grad_norm_heads'.
 
     Raises:
-        ValueError: The optimizer is not fused, or an argument is not one of those above.
+        UserError: The optimizer is not fused, or an argument is not one of those above.
     """
 
     def __init__(
@@ -53,18 +54,18 @@ class PoaOptimWrapper(OptimWrapper):
         amp_dtype: str | None = None,
     ) -> None:
         if not (isinstance(optimizer, Adam | AdamW) and optimizer.defaults.get('fused')):
-            raise ValueError(
+            raise UserError(
                 'PoaOptimWrapper skips non-finite steps on the device and needs Adam or AdamW with fused=True, '
                 f'got {type(optimizer).__name__} with fused={optimizer.defaults.get("fused")}.'
             )
         if accumulative_counts < 1:
-            raise ValueError(f'accumulative_counts must be at least 1, got {accumulative_counts}.')
+            raise UserError(f'accumulative_counts must be at least 1, got {accumulative_counts}.')
         if amp_dtype not in AMP_DTYPES:
-            raise ValueError(f'amp_dtype must be one of {list(AMP_DTYPES)}, got {amp_dtype!r}.')
+            raise UserError(f'amp_dtype must be one of {list(AMP_DTYPES)}, got {amp_dtype!r}.')
         super().__init__(optimizer, accumulative_counts)
         self.max_norm, self.separately = _parse_clip_grad(clip_grad)
         if self.separately and not all('part' in group for group in optimizer.param_groups):
-            raise ValueError(
+            raise UserError(
                 'clip_grad separately=True needs parameter groups that say which part they belong to, as '
                 'LayerDecayOptimWrapperConstructor makes them.'
             )
@@ -151,5 +152,5 @@ def _parse_clip_grad(clip_grad: dict | None) -> tuple[float, bool]:
     unknown = set(clip_grad) - {'max_norm', 'separately'}
     max_norm = clip_grad.get('max_norm', 0)
     if unknown or not max_norm > 0:
-        raise ValueError(f'clip_grad must be None or dict(max_norm=<above 0>, separately=<bool>), got {clip_grad}.')
+        raise UserError(f'clip_grad must be None or dict(max_norm=<above 0>, separately=<bool>), got {clip_grad}.')
     return max_norm, clip_grad.get('separately', False)

@@ -3,6 +3,7 @@
 from mmengine.optim import CosineAnnealingLR
 from mmengine.optim.scheduler.param_scheduler import OptimizerType, _ParamScheduler
 
+from poa_mm.errors import UserError
 from poa_mm.registry import PARAM_SCHEDULERS
 
 from .schedules import cosine, full_length
@@ -30,7 +31,7 @@ class CosineParam(_ParamScheduler):
         end: Not used. MMEngine's runner fills it in for every scheduler.
 
     Raises:
-        ValueError: A length is out of range, or the optimizer config's value is not positive.
+        UserError: A length is out of range, or the optimizer config's value is not positive.
     """
 
     def __init__(
@@ -44,10 +45,10 @@ class CosineParam(_ParamScheduler):
         end: int | None = None,
     ) -> None:
         if end is not None and end < 1:
-            raise ValueError(f"end is MMEngine's last step; write the last value as final={end}.")
+            raise UserError(f"end is MMEngine's last step; write the last value as final={end}.")
         self.start = optimizer.defaults[param_name]
         if not self.start > 0:
-            raise ValueError(f'A cosine multiplies its start: {param_name} must be above 0, got {self.start}.')
+            raise UserError(f'A cosine multiplies its start: {param_name} must be above 0, got {self.start}.')
         self.final = final
         self.warmup = warmup
         self.total = full_length(steps, run_fraction)

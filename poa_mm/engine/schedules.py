@@ -5,6 +5,8 @@ Learning rate, weight decay, teacher momentum and teacher temperature all come f
 
 import math
 
+from poa_mm.errors import UserError
+
 
 def cosine(step: float, start: float, end: float, total: float, warmup: float = 0) -> float:
     """Half a cosine from ``start`` to ``end``, after a linear warm-up from 0 to ``start``.
@@ -17,10 +19,10 @@ def cosine(step: float, start: float, end: float, total: float, warmup: float = 
         warmup: Length of the warm-up, in steps.
 
     Raises:
-        ValueError: The warm-up is negative or not shorter than ``total``.
+        UserError: The warm-up is negative or not shorter than ``total``.
     """
     if not 0 <= warmup < total:
-        raise ValueError(f'warmup must be at least 0 and less than the total of {total:g}, got {warmup}.')
+        raise UserError(f'warmup must be at least 0 and less than the total of {total:g}, got {warmup}.')
     # The authors' program spaces a warm-up of n steps as i / (n - 1), and so stays at the top for one step
     # more; here it is i / n, which is continuous and defined for n = 1.
     if step < warmup:
@@ -39,10 +41,10 @@ def linear(step: float, start: float, end: float, length: float) -> float:
         length: Steps from the first to the last value; 0 means ``end`` from the beginning.
 
     Raises:
-        ValueError: ``length`` is negative.
+        UserError: ``length`` is negative.
     """
     if length < 0:
-        raise ValueError(f'length must be at least 0 steps, got {length}.')
+        raise UserError(f'length must be at least 0 steps, got {length}.')
     if step >= length:
         return end
     return start + (end - start) * step / length
@@ -55,10 +57,10 @@ def full_length(steps: int, run_fraction: float = 1.0) -> float:
     1 for ResNet).
 
     Raises:
-        ValueError: ``steps`` is below 1 or ``run_fraction`` is not in (0, 1].
+        UserError: ``steps`` is below 1 or ``run_fraction`` is not in (0, 1].
     """
     if steps < 1:
-        raise ValueError(f'steps must be at least 1, got {steps}.')
+        raise UserError(f'steps must be at least 1, got {steps}.')
     if not 0 < run_fraction <= 1:
-        raise ValueError(f'run_fraction must be above 0 and at most 1, got {run_fraction}.')
+        raise UserError(f'run_fraction must be above 0 and at most 1, got {run_fraction}.')
     return steps / run_fraction

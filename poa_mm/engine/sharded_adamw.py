@@ -13,6 +13,7 @@ from mmengine.dist import all_gather_object, get_dist_info
 from torch import Tensor
 from torch.optim import AdamW
 
+from poa_mm.errors import UserError
 from poa_mm.registry import OPTIMIZERS
 
 
@@ -44,10 +45,10 @@ class ShardedAdamW(AdamW):
         """Refused once the parameters are shared out.
 
         Raises:
-            ValueError: If they are.
+            UserError: If they are.
         """
         if hasattr(self, 'owners'):
-            raise ValueError('ShardedAdamW needs all its parameters from the start, a group cannot be added.')
+            raise UserError('ShardedAdamW needs all its parameters from the start, a group cannot be added.')
         super().add_param_group(param_group)
 
     @torch.no_grad()

@@ -1,22 +1,23 @@
 """Frozen features of any network, and what they are worth."""
 
+from poa_mm.reporting.records import read_knn, read_results, versions, write_json
+from poa_mm.reporting.tables import markdown_table, result_table
+
 from .candidates import Candidate, gather_candidates, thumbnail_features
-from .comparison import Comparison, Inputs, open_comparison
+from .comparison import Comparison, EvalOptions, open_comparison
 from .features import FeatureReader, gather_rows
 from .images import EvalImages, build_dataset, image_folder, open_split_pair
 from .knn import NeighbourSearch, evaluate_knn, knn_accuracy
-from .networks import Opened, open_network
-from .records import read_knn, read_results, versions, write_json
-from .tables import markdown_table, result_table
+from .networks import LoadedNetwork, open_network
 
 __all__ = [
     'Candidate',
     'Comparison',
     'EvalImages',
+    'EvalOptions',
     'FeatureReader',
-    'Inputs',
+    'LoadedNetwork',
     'NeighbourSearch',
-    'Opened',
     'build_dataset',
     'evaluate_knn',
     'gather_candidates',

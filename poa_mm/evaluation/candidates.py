@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from poa_mm.elastic import Subnet
+from poa_mm.errors import UserError
 from poa_mm.extraction import count_params
 from poa_mm.models.backbones import ElasticBackbone
 
@@ -72,7 +73,7 @@ def gather_candidates(
         device: Where the networks shall run.
 
     Raises:
-        ValueError: If a space has no such sub-network, or a file is given twice.
+        UserError: If a space has no such sub-network, or a file is given twice.
     """
     found = []
     for kind, backbone, file in backbones:
@@ -84,7 +85,7 @@ def gather_candidates(
     names = Counter((candidate.kind, candidate.name) for candidate in found)
     found = [c if names[c.kind, c.name] > 1 or c.kind == 'extracted' else replace(c, file='') for c in found]
     if len({candidate.key for candidate in found}) < len(found):
-        raise ValueError('a file is given twice')
+        raise UserError('a file is given twice')
     if thumbnails:
         found.append(Candidate('thumbnails', '8x8 pixels', thumbnail_features))
     return found

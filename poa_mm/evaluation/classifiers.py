@@ -9,16 +9,17 @@ from typing import Any
 
 from mmengine.config import Config
 
+from poa_mm.errors import UserError
 from poa_mm.extraction.checkpoint import read_config
 from poa_mm.files import load_weights
 from poa_mm.registry import MODELS
 
 from .candidates import Candidate
-from .comparison import Comparison, Inputs, merge_settings
+from .comparison import Comparison, EvalOptions, merge_settings
 from .images import EvalImages, open_split_pair
 
 
-def open_classifiers(inputs: Inputs, name: str, defaults: Mapping[str, Any]) -> Comparison:
+def open_classifiers(inputs: EvalOptions, name: str, defaults: Mapping[str, Any]) -> Comparison:
     """Open checkpoints of trained classifiers, whose networks give logits (N, classes), and the validation images.
 
     Each checkpoint names its model, and how its images are cut, in the config that MMEngine wrote into it.
@@ -29,13 +30,13 @@ def open_classifiers(inputs: Inputs, name: str, defaults: Mapping[str, Any]) -> 
         defaults: Settings of the protocol, likewise.
 
     Raises:
-        FileNotFoundError: If a file or the data are missing.
-        ValueError: If a file holds no classifier, or the classifiers expect different images.
+        UserError: If a file or the data are missing.
+        UserError: If a file holds no classifier, or the classifiers expect different images.
     """
     opened = [_open(Path(file)) for file in inputs.files]
     images = [images for _, images in opened]
     if any(other != images[0] for other in images):
-        raise ValueError('the classifiers expect images of different size, mean or std: evaluate them one by one')
+        raise UserError('the classifiers expect images of different size, mean or std: evaluate them one by one')
     own = {key: images[0][key] for key in ('crop', 'resize') if images[0][key] and 'crop' not in inputs.options}
     options = {**own, **inputs.options}
     settings = merge_settings(inputs.cfg, name, defaults, None, options, learns=False)
@@ -62,15 +63,15 @@ def _open(file: Path) -> tuple[Candidate, dict[str, Any]]:
     text = (contents.get('meta') or {}).get('cfg')
     cfg = read_config(text) if isinstance(text, str) else Config()
     if str((cfg.get('model') or {}).get('type')).rpartition('.')[2] != 'ImageClassifier':
-        raise ValueError(f'{file} is no checkpoint of an ImageClassifier of mmpretrain')
+        raise UserError(f'{file} is no checkpoint of an ImageClassifier of mmpretrain')
     pixels = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
     if not (pixels.get('mean') and pixels.get('std') and pixels.get('to_rgb')):
-        raise ValueError(f'{file} does not say mean and std of RGB images in its data_preprocessor')
+        raise UserError(f'{file} does not say mean and std of RGB images in its data_preprocessor')
     model = MODELS.build({**cfg.model.to_dict(), '_scope_': 'mmpretrain', 'data_preprocessor': None, 'train_cfg': None})
     try:
         model.load_state_dict(contents['state_dict'])
     except (KeyError, RuntimeError) as error:
-        raise ValueError(f'{file} does not hold the weights of its config: {str(error).splitlines()[-1]}') from error
+        raise UserError(f'{file} does not hold the weights of its config: {str(error).splitlines()[-1]}') from error
     params = sum(parameter.numel() for parameter in model.parameters())
     candidate = Candidate('trained', f'{file.parent.name}/{file.stem}', partial(model, mode='tensor'), params=params)
     steps = {step.get('type'): step for step in _pipeline(cfg)}

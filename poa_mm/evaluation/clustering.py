@@ -11,7 +11,9 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, fowlkes_mallows_score, normalized_mutual_info_score
 from torch import Tensor
 
-from .comparison import Inputs, open_comparison
+from poa_mm.errors import UserError
+
+from .comparison import EvalOptions, open_comparison
 from .linear import check_features
 
 CLUSTER_DEFAULTS = dict(clusters=None, restarts=10)
@@ -46,7 +48,7 @@ def cluster_scores(features: Tensor, labels: Tensor, clusters: int, restarts: in
         arithmetic mean) and ``fmi`` (Fowlkes-Mallows index).
 
     Raises:
-        ValueError: If there are fewer images than clusters, or fewer than two clusters.
+        UserError: If there are fewer images than clusters, or fewer than two clusters.
     """
     check_clusters(clusters, len(features))
     found = KMeans(clusters, n_init=restarts, random_state=seed).fit_predict(features.float().cpu().numpy())
@@ -64,13 +66,13 @@ def check_clusters(clusters: int, images: int) -> None:
     """Refuse what cannot be clustered.
 
     Raises:
-        ValueError: If there are fewer images than clusters, or fewer than two clusters.
+        UserError: If there are fewer images than clusters, or fewer than two clusters.
     """
     if not 2 <= clusters <= images:
-        raise ValueError(f'clusters must be from 2 to the number of images, {images}, got {clusters}')
+        raise UserError(f'clusters must be from 2 to the number of images, {images}, got {clusters}')
 
 
-def run_clustering(inputs: Inputs) -> dict[str, Any]:
+def run_clustering(inputs: EvalOptions) -> dict[str, Any]:
     """Cluster the validation images by L2-normalised features of every network; each image is read once.
 
     Settings, beside those of the data, are ``clusters`` (as many as there are classes) and ``restarts``.
@@ -82,13 +84,13 @@ def run_clustering(inputs: Inputs) -> dict[str, Any]:
         Everything that a result file holds, of plain Python types.
 
     Raises:
-        FileNotFoundError: If a file or the data are missing.
-        ValueError: If a setting makes no sense or features are not finite.
+        UserError: If a file or the data are missing.
+        UserError: If a setting makes no sense or features are not finite.
     """
     comparison = open_comparison(inputs, 'cluster', CLUSTER_DEFAULTS, learns=False)
     settings = comparison.settings
     if settings['restarts'] < 1:
-        raise ValueError(f'restarts must be at least 1, got {settings["restarts"]}')
+        raise UserError(f'restarts must be at least 1, got {settings["restarts"]}')
     reader = comparison.reader()
     features, labels, _ = reader.collect(comparison.val, 'val')
     check_features(features)

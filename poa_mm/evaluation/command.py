@@ -13,11 +13,12 @@ from mmengine.dist import init_dist, is_distributed, is_main_process
 from torch import cuda
 
 from poa_mm.arguments import result_file
+from poa_mm.errors import UserError
 from poa_mm.launch import CfgOptions, load_config, prepare_processes
+from poa_mm.reporting.records import write_json
+from poa_mm.reporting.tables import result_table
 
-from .comparison import Inputs
-from .records import write_json
-from .tables import result_table
+from .comparison import EvalOptions
 
 DATA_OPTIONS = ('train', 'val', 'resize', 'crop')
 
@@ -61,7 +62,7 @@ def add_arguments(parser: ArgumentParser, thumbnails: bool = True) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
-def read_arguments(args: Namespace, *options: str) -> Inputs:
+def read_arguments(args: Namespace, *options: str) -> EvalOptions:
     """What a command was given; also starts the process group.
 
     Args:
@@ -69,12 +70,12 @@ def read_arguments(args: Namespace, *options: str) -> Inputs:
         *options: Names of the protocol's own arguments that are settings.
 
     Raises:
-        FileNotFoundError: If the config does not exist.
-        ValueError: If the arguments do not go together.
+        UserError: If the config does not exist.
+        UserError: If the arguments do not go together.
     """
     configs = [file for file in args.files if Path(file).suffix == '.py']
     if len(configs) > 1:
-        raise ValueError(f'at most one config can be given, got {", ".join(configs)}')
+        raise UserError(f'at most one config can be given, got {", ".join(configs)}')
     if configs:
         cfg = load_config(configs[0], args.cfg_options, None, args.launcher, args.local_rank)
     else:
@@ -84,7 +85,7 @@ def read_arguments(args: Namespace, *options: str) -> Inputs:
     if args.launcher != 'none' and not is_distributed():
         init_dist(args.launcher, backend='nccl')
     settings = {key: getattr(args, key) for key in (*DATA_OPTIONS, *options)}
-    return Inputs(
+    return EvalOptions(
         cfg=cfg,
         files=[file for file in args.files if file not in configs],
         subnets=args.subnets,
@@ -103,7 +104,7 @@ def read_arguments(args: Namespace, *options: str) -> Inputs:
 def run_command(
     parser: ArgumentParser,
     args: Namespace,
-    protocol: Callable[[Inputs], dict[str, Any]],
+    protocol: Callable[[EvalOptions], dict[str, Any]],
     options: tuple[str, ...] = (),
 ) -> dict[str, Any] | None:
     """Run a protocol; print its table and its summary, and write its result file.

@@ -13,21 +13,22 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 
+from poa_mm.errors import UserError
 from poa_mm.extraction import build_backbone
 from poa_mm.extraction.checkpoint import crop_size, mean_and_std
 from poa_mm.models.backbones import ElasticBackbone
+from poa_mm.reporting.records import versions
 
 from .candidates import Candidate, gather_candidates
 from .features import FeatureReader, Network
 from .images import EvalImages, describe, open_split_pair
-from .networks import Opened, open_network
-from .records import versions
+from .networks import LoadedNetwork, open_network
 
 DATA_SETTINGS = ('train', 'val', 'resize', 'crop')
 
 
 @dataclass(frozen=True)
-class Inputs:
+class EvalOptions:
     """What the commands of all protocols take.
 
     Args:
@@ -45,7 +46,7 @@ class Inputs:
         options: Settings of the data and the protocol that go before the config's.
 
     Raises:
-        ValueError: If there is nothing to compare, or a number makes no sense.
+        UserError: If there is nothing to compare, or a number makes no sense.
     """
 
     cfg: Config
@@ -63,9 +64,9 @@ class Inputs:
 
     def __post_init__(self) -> None:
         if not (self.files or self.untrained or self.thumbnails):
-            raise ValueError('nothing to compare: give a checkpoint, --untrained or --thumbnails')
+            raise UserError('nothing to compare: give a checkpoint, --untrained or --thumbnails')
         if self.batch_size < 1 or self.num_workers < 0:
-            raise ValueError(
+            raise UserError(
                 f'batch size must be at least 1, workers at least 0, got {self.batch_size} and {self.num_workers}'
             )
 
@@ -86,7 +87,7 @@ class Comparison:
         seed: Of all that is drawn.
     """
 
-    inputs: Inputs
+    inputs: EvalOptions
     settings: dict[str, Any]
     candidates: list[Candidate]
     sources: list[dict[str, Any]]
@@ -160,7 +161,7 @@ class Comparison:
         )
 
 
-def open_comparison(inputs: Inputs, name: str, defaults: Mapping[str, Any], learns: bool = True) -> Comparison:
+def open_comparison(inputs: EvalOptions, name: str, defaults: Mapping[str, Any], learns: bool = True) -> Comparison:
     """Open the networks and the data.
 
     Settings come from the options, else from the dict under the protocol's name in the config, else they are
@@ -173,8 +174,8 @@ def open_comparison(inputs: Inputs, name: str, defaults: Mapping[str, Any], lear
         learns: Whether it needs images to learn from; else only those of the options are opened.
 
     Raises:
-        FileNotFoundError: If a file or the data are missing.
-        ValueError: If something makes no sense.
+        UserError: If a file or the data are missing.
+        UserError: If something makes no sense.
     """
     cfg = inputs.cfg
     seed = inputs.seed
@@ -188,7 +189,7 @@ def open_comparison(inputs: Inputs, name: str, defaults: Mapping[str, Any], lear
     sizes = {backbone.img_size for backbone in sized}
     settings = merge_settings(cfg, name, defaults, sized[0] if sized else None, inputs.options, learns)
     if len(sizes) > 1 and 'crop' not in inputs.options:
-        raise ValueError(f'the networks are made for images of {sorted(sizes)} px: choose one size with --crop')
+        raise UserError(f'the networks are made for images of {sorted(sizes)} px: choose one size with --crop')
     candidates = gather_candidates(networks, inputs.subnets, inputs.thumbnails, inputs.device)
     pair = open_split_pair(settings.pop('train', None), settings.pop('val', None), learns)
     train, val = (d if d is None else EvalImages(d, settings['resize'], settings['crop']) for d in pair)
@@ -196,7 +197,7 @@ def open_comparison(inputs: Inputs, name: str, defaults: Mapping[str, Any], lear
     if inputs.untrained or not opened:
         norms.append(mean_and_std(cfg))
     if any(norm != norms[0] for norm in norms):
-        raise ValueError('the networks expect images of different mean and std: evaluate them one by one')
+        raise UserError('the networks expect images of different mean and std: evaluate them one by one')
     sources = [found.source for found in opened]
     return Comparison(inputs, settings, candidates, sources, train, val, **norms[0], seed=seed)
 
@@ -215,13 +216,13 @@ def merge_settings(
     224 and 256 in the paper.
 
     Raises:
-        ValueError: If the config or the options have a setting that there is not.
+        UserError: If the config or the options have a setting that there is not.
     """
     own = cfg.get(name) or {}
     allowed = [*DATA_SETTINGS, *defaults]
     unknown = sorted((set(own) | set(options)) - set(allowed))
     if unknown:
-        raise ValueError(f'{name} of {cfg.filename} has unknown keys {unknown}: allowed are {allowed}')
+        raise UserError(f'{name} of {cfg.filename} has unknown keys {unknown}: allowed are {allowed}')
     shared = {key: value for key, value in (cfg.get('knn') or {}).items() if key in DATA_SETTINGS}
     own = {**shared, **own}
     crop = options.get('crop') or own.get('crop') or (backbone and backbone.img_size) or crop_size(cfg) or 224
@@ -231,11 +232,11 @@ def merge_settings(
     if not learns and 'train' not in options:
         own = {key: value for key, value in own.items() if key != 'train'}
     elif ('train' in options) != ('val' in options):
-        raise ValueError('--train and --val go together: give both, or neither')
+        raise UserError('--train and --val go together: give both, or neither')
     return {**defaults, **own, **options}
 
 
-def _norm(opened: Opened, cfg: Config) -> dict[str, list[float]]:
+def _norm(opened: LoadedNetwork, cfg: Config) -> dict[str, list[float]]:
     """Mean and std of a file's images; those of the command's config where the file does not say them."""
     if opened.mean and opened.std:
         return dict(mean=opened.mean, std=opened.std)

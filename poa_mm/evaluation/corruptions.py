@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 # The kinds, and what their levels are.
-CORRUPTIONS = {'occlusion': 'share of patches hidden', 'shuffling': 'tiles along a side, shuffled'}
 
 
 def orders(index: Tensor, tiles: int, seed: int) -> Tensor:
@@ -35,7 +34,7 @@ def occlude(images: Tensor, ratio: float, order: Tensor) -> Tensor:
 
 
 def shuffle(images: Tensor, order: Tensor) -> Tensor:
-    """Cut images (N, C, S, S) into tiles and put them together in another order (N, T), tile ``i`` being ``order[i]``.
+    """Cut images (N, C, S, S) into tiles and join them in another order (N, T), tile ``i`` being ``order[i]``.
 
     T is a square number whose root divides S.
     """

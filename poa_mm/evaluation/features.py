@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
+from poa_mm.errors import UserError
+
 from .images import EvalImages, Item
 
 Network = Callable[[Tensor], Tensor]  # normalised images (N, 3, S, S) -> features (N, D)
@@ -129,12 +131,12 @@ class FeatureReader:
             As :meth:`batches`, for the whole data set without its unreadable images.
 
         Raises:
-            ValueError: If no image could be read.
+            UserError: If no image could be read.
         """
         found = [self.no_images(images.crop), *self.batches(images, title)]  # a share may be empty
         index = gather_rows(torch.cat([batch[2] for batch in found]))
         if not len(index):
-            raise ValueError(f'none of the {len(images)} images could be read; {"; ".join(self.unreadable[:1])}')
+            raise UserError(f'none of the {len(images)} images could be read; {"; ".join(self.unreadable[:1])}')
         order = index.argsort()
         labels = gather_rows(torch.cat([batch[1] for batch in found]))[order]
         features = {

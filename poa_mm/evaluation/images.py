@@ -17,6 +17,7 @@ from torchvision.transforms.v2 import functional as TF
 
 from poa_mm.datasets.multi_crop import View, random_view
 from poa_mm.datasets.sampler import Draw
+from poa_mm.errors import UserError
 from poa_mm.registry import DATASETS
 
 
@@ -40,22 +41,22 @@ class EvalImages(Dataset):
         crop: Side of the crop, in pixels.
 
     Raises:
-        ValueError: If the crop does not fit, or the data set is empty, has no labels or gives no ``img``.
+        UserError: If the crop does not fit, or the data set is empty, has no labels or gives no ``img``.
     """
 
     def __init__(self, dataset: BaseDataset, resize: int = 256, crop: int = 224) -> None:
         if not 0 < crop <= resize:
-            raise ValueError(f'crop must be between 1 and resize, got crop {crop} and resize {resize}')
+            raise UserError(f'crop must be between 1 and resize, got crop {crop} and resize {resize}')
         with _plain_errors(describe(dataset)):
             dataset.full_init()
         if 'gt_label' not in dataset.get_data_info(0):
-            raise ValueError(f'the data set has no labels: {describe(dataset)}')
+            raise UserError(f'the data set has no labels: {describe(dataset)}')
         try:
             keys = dataset[0]
         except Exception:  # a single unreadable image is found again, and reported, when it is its turn
             keys = ('img',)
         if 'img' not in keys:
-            raise ValueError(f"the pipeline of {describe(dataset)} gives no 'img': load the image, do not pack it")
+            raise UserError(f"the pipeline of {describe(dataset)} gives no 'img': load the image, do not pack it")
         self.dataset, self.resize, self.crop = dataset, resize, crop
 
     def __len__(self) -> int:
@@ -115,15 +116,15 @@ def image_folder(path: str | Path) -> BaseDataset:
     """The data set of a folder with one sub-folder per class (``ImageFolder`` layout).
 
     Raises:
-        FileNotFoundError: If the folder does not exist.
-        ValueError: If it has no class folders, or one of them has no images.
+        UserError: If the folder does not exist.
+        UserError: If it has no class folders, or one of them has no images.
     """
     path = Path(path)
     if not path.is_dir():
-        raise FileNotFoundError(f'data folder {str(path)!r} does not exist')
+        raise UserError(f'data folder {str(path)!r} does not exist')
     classes = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith('.'))
     if not classes:
-        raise ValueError(f'{path} has no labels: images must lie in one sub-folder per class')
+        raise UserError(f'{path} has no labels: images must lie in one sub-folder per class')
     config = dict(
         type='mmpretrain.CustomDataset',
         data_root=str(path),
@@ -135,11 +136,11 @@ def image_folder(path: str | Path) -> BaseDataset:
     try:
         dataset = build_dataset(config)
     except RuntimeError as error:
-        raise ValueError(f'{path} has class folders, but none of them has images') from error
+        raise UserError(f'{path} has class folders, but none of them has images') from error
     present = {dataset.get_data_info(i)['gt_label'] for i in range(len(dataset))}
     empty = [name for label, name in enumerate(classes) if label not in present]
     if empty:
-        raise ValueError(f'{path} has class folders without images: {", ".join(empty)}')
+        raise UserError(f'{path} has class folders without images: {", ".join(empty)}')
     return dataset
 
 
@@ -147,8 +148,8 @@ def build_dataset(config: Mapping) -> BaseDataset:
     """A data set from its config.
 
     Raises:
-        FileNotFoundError: If its files are missing.
-        ValueError: If it is empty.
+        UserError: If its files are missing.
+        UserError: If it is empty.
     """
     with _plain_errors(str(config.get('type'))):
         dataset = DATASETS.build({'_scope_': 'poa_mm', **config})
@@ -167,19 +168,19 @@ def open_split_pair(
         learns: Whether there must be a gallery; else it may be ``None``.
 
     Raises:
-        FileNotFoundError: If files are missing.
-        ValueError: If one is missing, or the classes differ.
+        UserError: If files are missing.
+        UserError: If one is missing, or the classes differ.
     """
     if not (val and (train or not learns)):
         options = '--train and --val' if learns else '--val'
-        raise ValueError(f'no data: give {options}, or knn = dict(train=..., val=...) in the config')
+        raise UserError(f'no data: give {options}, or knn = dict(train=..., val=...) in the config')
     pair = [build_dataset(d) if isinstance(d, Mapping) else image_folder(d) for d in (train, val) if d]
     if len(pair) == 1:
         return None, pair[0]
     classes = [dataset.metainfo.get('classes') for dataset in pair]
     if all(classes) and tuple(classes[0]) != tuple(classes[1]):
         odd = sorted(set(classes[0]) ^ set(classes[1]))[:5]
-        raise ValueError(
+        raise UserError(
             f'train and val must have the same classes, but have {len(classes[0])} and {len(classes[1])}; '
             f'for example only one of them has {", ".join(map(str, odd)) or "this order"}'
         )
@@ -191,10 +192,10 @@ def _plain_errors(name: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise FileNotFoundError(f'data {error.filename or name!r} does not exist') from error
+        raise UserError(f'data {error.filename or name!r} does not exist') from error
     except ValueError as error:
         if 'at least one array' in str(error):  # how MMEngine says that its list of images is empty
-            raise ValueError(f'the data set is empty: {name}') from error
+            raise UserError(f'the data set is empty: {name}') from error
         raise
 
 

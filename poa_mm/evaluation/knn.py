@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from poa_mm.errors import UserError
+
 from .features import FeatureReader, gather_rows
 from .images import EvalImages
 
@@ -31,7 +33,7 @@ class NeighbourSearch:
         gallery_chunk: Gallery images that are compared at a time; smaller pieces wait for one another.
 
     Raises:
-        ValueError: If a feature is not finite.
+        UserError: If a feature is not finite.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class NeighbourSearch:
             index: Their numbers (G,), 0 to 2^32 - 1, each image's own.
 
         Raises:
-            ValueError: If a feature is not finite.
+            UserError: If a feature is not finite.
         """
         check_finite(gallery, self.name)
         self._waiting.append((gallery, index))
@@ -67,14 +69,14 @@ class NeighbourSearch:
         """Similarities and gallery indices (Q, k) over all processes, the nearest first.
 
         Raises:
-            ValueError: If the gallery has fewer than ``k`` images.
+            UserError: If the gallery has fewer than ``k`` images.
         """
         self._compare()
         # (processes, Q, k): every process has searched its own share of the gallery.
         best = gather_rows(self.best[None])
         best = best.transpose(0, 1).flatten(1).topk(self.k).values
         if len(best) and best[0, -1] == NOTHING:
-            raise ValueError(f'k = {self.k} is larger than the gallery ({int((best[0] != NOTHING).sum())} images)')
+            raise UserError(f'k = {self.k} is larger than the gallery ({int((best[0] != NOTHING).sum())} images)')
         return unpack(best)
 
     def _compare(self) -> None:
@@ -157,11 +159,11 @@ def knn_accuracy(
         For every k the accuracy in per cent.
 
     Raises:
-        ValueError: If a set is empty, a feature is not finite, or a k does not fit the gallery.
+        UserError: If a set is empty, a feature is not finite, or a k does not fit the gallery.
     """
     check_ks(ks, len(train_feats), temperature)
     if not len(val_feats):
-        raise ValueError('the validation set is empty')
+        raise UserError('the validation set is empty')
     search = NeighbourSearch(F.normalize(val_feats.float(), dim=-1), max(ks))
     index = torch.arange(len(train_feats), device=train_feats.device)
     for start in range(0, len(train_feats), search.gallery_chunk):
@@ -190,7 +192,7 @@ def evaluate_knn(
         For every network and every k the accuracy in per cent; the same in all processes.
 
     Raises:
-        ValueError: As :func:`knn_accuracy`.
+        UserError: As :func:`knn_accuracy`.
     """
     check_ks(ks, len(train), temperature)
     queries, val_labels, _ = reader.collect(val, 'val')
@@ -224,23 +226,23 @@ def check_ks(ks: Sequence[int], gallery: int, temperature: float) -> None:
     """Find out early what would make no sense.
 
     Raises:
-        ValueError: If a k is not between 1 and the size of the gallery, or the temperature not positive.
+        UserError: If a k is not between 1 and the size of the gallery, or the temperature not positive.
     """
     if not ks or min(ks) < 1 or max(ks) > gallery:
-        raise ValueError(f'k must be from 1 to the size of the gallery ({gallery} images), got {list(ks)}')
+        raise UserError(f'k must be from 1 to the size of the gallery ({gallery} images), got {list(ks)}')
     if not temperature > 0:
-        raise ValueError(f'temperature must be positive, got {temperature}')
+        raise UserError(f'temperature must be positive, got {temperature}')
 
 
 def check_finite(features: Tensor, name: str) -> None:
     """Refuse broken features.
 
     Raises:
-        ValueError: If one is NaN or infinite.
+        UserError: If one is NaN or infinite.
     """
     bad = int((~features.isfinite()).any(dim=1).sum())
     if bad:
-        raise ValueError(f'{bad} of {len(features)} features of {name} are not finite: its weights are broken')
+        raise UserError(f'{bad} of {len(features)} features of {name} are not finite: its weights are broken')
 
 
 def neighbour_accuracy(

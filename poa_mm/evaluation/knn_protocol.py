@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from .comparison import Inputs, open_comparison
+from poa_mm.errors import UserError
+from poa_mm.reporting.tables import spans
+
+from .comparison import EvalOptions, open_comparison
 from .knn import evaluate_knn
-from .tables import spans
 
 KNN_DEFAULTS = dict(ks=(10, 20, 100, 200), temperature=0.07, at_a_time=None)
 
 
-def run_knn(inputs: Inputs) -> dict[str, Any]:
+def run_knn(inputs: EvalOptions) -> dict[str, Any]:
     """Evaluate sub-networks by k-NN; every image is read once for all of them, or for ``at_a_time`` of them.
 
     Settings are ``train``, ``val`` (configs of data sets, or folders), ``ks``, ``resize``, ``crop`` (pixels),
@@ -24,8 +26,8 @@ def run_knn(inputs: Inputs) -> dict[str, Any]:
         Everything that a result file holds, of plain Python types.
 
     Raises:
-        FileNotFoundError: If a file or the data are missing.
-        ValueError: If a setting makes no sense, or there is nothing to compare.
+        UserError: If a file or the data are missing.
+        UserError: If a setting makes no sense, or there is nothing to compare.
     """
     comparison = open_comparison(inputs, 'knn', KNN_DEFAULTS)
     settings = comparison.settings
@@ -33,7 +35,7 @@ def run_knn(inputs: Inputs) -> dict[str, Any]:
     networks = [(candidate.key, candidate.network) for candidate in comparison.candidates]
     size = settings['at_a_time'] or len(networks)
     if size < 1:
-        raise ValueError(f'networks at a time must be at least 1, got {size}')
+        raise UserError(f'networks at a time must be at least 1, got {size}')
     accuracy = {}
     for start in range(0, len(networks), size):
         reader = comparison.reader(dict(networks[start : start + size]))

@@ -138,7 +138,7 @@ def check_features(features: Mapping[str, Tensor]) -> None:
     """Refuse broken features.
 
     Raises:
-        ValueError: If one is NaN or infinite.
+        UserError: If one is NaN or infinite.
     """
     for name, rows in features.items():
         check_finite(rows, name)

@@ -15,20 +15,21 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from poa_mm.datasets.sampler import SeededInfiniteSampler
+from poa_mm.errors import UserError
 from poa_mm.files import write_atomically
+from poa_mm.reporting.tables import spans
 
-from .comparison import Comparison, Inputs, open_comparison
+from .comparison import Comparison, EvalOptions, open_comparison
 from .features import FeatureReader, progress_bar
 from .images import EvalImages, TrainImages
 from .linear import LEARNING_RATES, LinearGrid, check_features, cosine_factor, feature_kinds, probe_features
-from .tables import spans
 
 LINEAR_DEFAULTS = dict(iters=12500, train_batch_size=256, learning_rates=LEARNING_RATES, cached=False)
 Grids = dict[str, LinearGrid]
 
 
 def run_linear(
-    inputs: Inputs, save: str | Path | None = None, resume: bool = False, save_interval: int = 1000
+    inputs: EvalOptions, save: str | Path | None = None, resume: bool = False, save_interval: int = 1000
 ) -> dict[str, Any]:
     """Train linear classifiers on frozen features of sub-networks; the best of each on validation is reported.
 
@@ -46,13 +47,13 @@ def run_linear(
         Everything that a result file holds, of plain Python types.
 
     Raises:
-        FileNotFoundError: If a file or the data are missing.
-        ValueError: If a setting makes no sense, features are not finite, or the saved state is of other settings.
+        UserError: If a file or the data are missing.
+        UserError: If a setting makes no sense, features are not finite, or the saved state is of other settings.
     """
     if inputs.thumbnails:
-        raise ValueError('linear probing is for networks: there is none in raw pixels')
+        raise UserError('linear probing is for networks: there is none in raw pixels')
     if resume and save is None:
-        raise ValueError('to resume, say from which file: --save FILE.pth')
+        raise UserError('to resume, say from which file: --save FILE.pth')
     comparison = open_comparison(inputs, 'linear', LINEAR_DEFAULTS)
     settings = comparison.settings
     _check(settings, save_interval)
@@ -79,10 +80,10 @@ def run_linear(
 def _check(settings: dict[str, Any], save_interval: int) -> None:
     settings['learning_rates'] = rates = [float(rate) for rate in settings['learning_rates']]
     if not rates or min(rates) <= 0 or len(set(rates)) < len(rates):
-        raise ValueError(f'learning rates must be positive and different, got {rates}')
+        raise UserError(f'learning rates must be positive and different, got {rates}')
     for name, value in dict(settings, save_interval=save_interval).items():
         if name in ('iters', 'train_batch_size', 'save_interval') and value < 1:
-            raise ValueError(f'{name} must be at least 1, got {value}')
+            raise UserError(f'{name} must be at least 1, got {value}')
 
 
 def _grids(comparison: Comparison, total_batch: int) -> Grids:
@@ -99,7 +100,7 @@ def train(comparison: Comparison, reader: FeatureReader, grids: Grids, state: St
     """Train all classifiers of all networks from iteration ``start`` on; each batch of images is read once.
 
     Raises:
-        ValueError: If features are not finite.
+        UserError: If features are not finite.
     """
     steps = comparison.settings['iters']
     make = _from_memory if comparison.settings['cached'] else _from_images
@@ -163,7 +164,7 @@ def validate(reader: FeatureReader, val: EvalImages, grids: Grids) -> tuple[dict
     """How many of how many images each classifier gets right, (kinds, R) by network; over all processes.
 
     Raises:
-        ValueError: If no image could be read, or features are not finite.
+        UserError: If no image could be read, or features are not finite.
     """
     device = reader.device
     correct = {name: torch.zeros((len(g.kinds), len(g.learning_rates)), device=device) for name, g in grids.items()}
@@ -176,7 +177,7 @@ def validate(reader: FeatureReader, val: EvalImages, grids: Grids) -> tuple[dict
     for tensor in (count, *correct.values()):
         all_reduce(tensor, 'sum')
     if not count:
-        raise ValueError(f'none of the {len(val)} images of the validation set could be read')
+        raise UserError(f'none of the {len(val)} images of the validation set could be read')
     return {name: c.double().cpu() for name, c in correct.items()}, int(count)
 
 
@@ -244,7 +245,7 @@ class State:
         """Restore the classifiers; the number of iterations done.
 
         Raises:
-            ValueError: If the file was written with other settings.
+            UserError: If the file was written with other settings.
         """
         if not self.path.is_file():
             print_log(f'nothing to resume: {self.path} does not exist', 'current', logging.WARNING)
@@ -253,7 +254,7 @@ class State:
         other = [key for key, value in self.meta.items() if content['meta'].get(key) != value]
         if other:
             key = other[0]
-            raise ValueError(f'{self.path} was saved with {key} {content["meta"].get(key)}, not {self.meta[key]}')
+            raise UserError(f'{self.path} was saved with {key} {content["meta"].get(key)}, not {self.meta[key]}')
         for name, grid in self.grids.items():
             grid.load_state_dict(content['grids'][name])
         return content['step']
@@ -263,16 +264,16 @@ def read_state(path: str | Path) -> dict[str, Any]:
     """What ``tools/linear.py --save`` wrote.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is something else.
+        UserError: If there is no such file.
+        UserError: If it is something else.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f'file {str(path)!r} does not exist')
+        raise UserError(f'file {str(path)!r} does not exist')
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
         known = {'meta', 'step', 'grids'} <= content.keys()
     except Exception:  # PyTorch has many errors for what is no file of its own
         known = False
     if not known:
-        raise ValueError(f'{path} holds no classifiers of tools/linear.py')
+        raise UserError(f'{path} holds no classifiers of tools/linear.py')
     return content

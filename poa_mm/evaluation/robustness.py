@@ -11,9 +11,12 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
 
+from poa_mm.errors import UserError
+from poa_mm.reporting.tables import CORRUPTIONS
+
 from .classifiers import open_classifiers
-from .comparison import Comparison, Inputs, open_comparison
-from .corruptions import CORRUPTIONS, divisors, occlude, orders, shuffle
+from .comparison import Comparison, EvalOptions, open_comparison
+from .corruptions import divisors, occlude, orders, shuffle
 from .features import FeatureReader, Network
 from .knn import NeighbourSearch, check_ks, neighbour_accuracy, search_gallery
 from .linear import check_features, probe_features
@@ -56,7 +59,7 @@ class CorruptedReader(FeatureReader):
         return found
 
 
-def run_robustness(inputs: Inputs, classifiers: str | Path | None = None, trained: bool = False) -> dict[str, Any]:
+def run_robustness(inputs: EvalOptions, classifiers: str | Path | None = None, trained: bool = False) -> dict[str, Any]:
     """Accuracy of every network on corrupted validation images, by k-NN or by trained classifiers.
 
     Settings, beside those of the data, are ``ratios`` of hidden patches, ``patches`` along a side (by default as
@@ -73,11 +76,11 @@ def run_robustness(inputs: Inputs, classifiers: str | Path | None = None, traine
         Everything that a result file holds, of plain Python types.
 
     Raises:
-        FileNotFoundError: If a file or the data are missing.
-        ValueError: If a setting makes no sense, or the classifiers are of other networks.
+        UserError: If a file or the data are missing.
+        UserError: If a setting makes no sense, or the classifiers are of other networks.
     """
     if trained and (classifiers or inputs.untrained):
-        raise ValueError('trained classifiers take neither other classifiers nor untrained weights')
+        raise UserError('trained classifiers take neither other classifiers nor untrained weights')
     if trained:
         comparison = open_classifiers(inputs, 'robustness', ROBUSTNESS_DEFAULTS)
     else:
@@ -121,9 +124,9 @@ def _complete(settings: dict[str, Any]) -> list[Variant]:
     for name, values in (('patches', [settings['patches']]), ('grids', settings['grids'])):
         odd = [value for value in values if value < 1 or crop % value]
         if odd:
-            raise ValueError(f'{name} must cut {crop} px evenly: {divisors(crop, crop)} do, {odd[0]} does not')
+            raise UserError(f'{name} must cut {crop} px evenly: {divisors(crop, crop)} do, {odd[0]} does not')
     if not settings['ratios'] or not all(0 <= ratio <= 1 for ratio in settings['ratios']):
-        raise ValueError(f'ratios must be from 0 to 1, got {settings["ratios"]}')
+        raise UserError(f'ratios must be from 0 to 1, got {settings["ratios"]}')
     shuffled = [('shuffling', grid) for grid in settings['grids']]
     return [*(('occlusion', ratio) for ratio in settings['ratios']), *shuffled]
 
@@ -148,11 +151,11 @@ def _with_classifiers(comparison: Comparison, path: str | Path) -> dict[str, Net
     """Every network with its linear classifier."""
     saved = read_state(path).get('best')
     if saved is None:
-        raise ValueError(f'{path} is of a run of tools/linear.py that has not ended')
+        raise UserError(f'{path} is of a run of tools/linear.py that has not ended')
     networks = {}
     for candidate in comparison.candidates:
         if candidate.key not in saved:
-            raise ValueError(f'{path} holds no classifier of {candidate.key}, but of {", ".join(saved)}')
+            raise UserError(f'{path} holds no classifier of {candidate.key}, but of {", ".join(saved)}')
         networks[candidate.key] = partial(_logits, candidate, saved[candidate.key])
     return networks
 
@@ -169,7 +172,7 @@ def _by_logits(comparison: Comparison, corrupted: partial, networks: Mapping[str
     for tensor in (count, *right.values()):
         all_reduce(tensor, 'sum')
     if not count:
-        raise ValueError(f'none of the {len(comparison.val)} images of the validation set could be read')
+        raise UserError(f'none of the {len(comparison.val)} images of the validation set could be read')
     return {name: 100 * int(n) / int(count) for name, n in right.items()}, judge.all_unreadable()
 
 

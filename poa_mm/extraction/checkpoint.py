@@ -11,6 +11,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
+from poa_mm.errors import UserError
 from poa_mm.files import differing_shapes, load_weights
 from poa_mm.models.backbones import ElasticBackbone
 from poa_mm.registry import MODELS
@@ -41,16 +42,16 @@ def load_pretrained(
         ``experiment_name``, ``mean`` and ``std`` of its images (:func:`mean_and_std`), and the config ``cfg``.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If it is no pre-training checkpoint, or one of another space than the config's.
+        UserError: If the file does not exist.
+        UserError: If it is no pre-training checkpoint, or one of another space than the config's.
     """
     if branch not in PREFIXES:
-        raise ValueError(f'branch must be one of {list(PREFIXES)}, got {branch!r}')
+        raise UserError(f'branch must be one of {list(PREFIXES)}, got {branch!r}')
     contents = load_weights(checkpoint) if contents is None else contents
     weights, meta = _backbone_weights(contents, checkpoint, branch), contents.get('meta', {})
     own_cfg = read_config(meta['cfg']) if isinstance(meta.get('cfg'), str) else None
     if own_cfg is None and cfg is None:
-        raise ValueError(f'{checkpoint} holds no config: give the config that it was trained with')
+        raise UserError(f'{checkpoint} holds no config: give the config that it was trained with')
     backbone = build_backbone(own_cfg or cfg)
     if own_cfg and cfg is not None:
         with torch.device('meta'):
@@ -70,17 +71,17 @@ def build_backbone(cfg: Config, seed: int = 0) -> ElasticBackbone:
     """The untrained backbone of a pre-training config, in evaluation mode; the random state stays.
 
     Raises:
-        ValueError: If the config has no elastic backbone.
+        UserError: If the config has no elastic backbone.
     """
     backbone_cfg = cfg.get('model', {}).get('backbone')
     if backbone_cfg is None:
-        raise ValueError(f'{cfg.filename or "the config"} has no model.backbone: it is no pre-training config')
+        raise UserError(f'{cfg.filename or "the config"} has no model.backbone: it is no pre-training config')
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         # Whatever toolbox's program calls this, the config speaks of ours.
         backbone = MODELS.build({'_scope_': 'poa_mm', **backbone_cfg, 'init_cfg': None})
     if not isinstance(backbone, ElasticBackbone):
-        raise ValueError(f'model.backbone must be elastic, got {backbone_cfg["type"]}')
+        raise UserError(f'model.backbone must be elastic, got {backbone_cfg["type"]}')
     backbone.img_size = backbone.img_size or crop_size(cfg)
     return backbone.eval()
 
@@ -104,13 +105,13 @@ def read_config(text: str) -> Config:
     A value that is something else becomes ``None``.
 
     Raises:
-        ValueError: If the text is no config.
+        UserError: If the text is no config.
     """
     try:
         assignments = [node for node in ast.parse(text).body if isinstance(node, ast.Assign)]
         return Config({node.targets[0].id: _literal(node.value) for node in assignments})
     except (SyntaxError, AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f'the config that the checkpoint holds cannot be read: {error}') from error
+        raise UserError(f'the config that the checkpoint holds cannot be read: {error}') from error
 
 
 def _literal(node: ast.expr) -> Any:
@@ -131,19 +132,19 @@ def _literal(node: ast.expr) -> Any:
 def _backbone_weights(contents: Mapping[str, Any], checkpoint: str | Path, branch: str) -> dict[str, Tensor]:
     meta, state_dict = contents.get('meta'), contents.get('state_dict')
     if is_extracted(contents):
-        raise ValueError(f'{checkpoint} is an extracted sub-network ({meta["subnet"]}), not a pre-training checkpoint')
+        raise UserError(f'{checkpoint} is an extracted sub-network ({meta["subnet"]}), not a pre-training checkpoint')
     if not isinstance(meta, dict) or not isinstance(state_dict, dict):
-        raise ValueError(f'{checkpoint} is no pre-training checkpoint: it lacks meta or state_dict')
+        raise UserError(f'{checkpoint} is no pre-training checkpoint: it lacks meta or state_dict')
     prefix = PREFIXES[branch]
     weights = {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}
     if not weights:
-        raise ValueError(f'{checkpoint} is no pre-training checkpoint: it has no weights named {prefix}*')
+        raise UserError(f'{checkpoint} is no pre-training checkpoint: it has no weights named {prefix}*')
     return weights
 
 
 def _check_same_space(checkpoint: str | Path, own: ElasticBackbone, given: ElasticBackbone) -> None:
     if (own.space.widths, own.space.stages) != (given.space.widths, given.space.stages):
-        raise ValueError(
+        raise UserError(
             f'{checkpoint} is a checkpoint of another space than the config: in the checkpoint '
             f'{own.space.describe()}; in the config {given.space.describe()}'
         )
@@ -152,7 +153,7 @@ def _check_same_space(checkpoint: str | Path, own: ElasticBackbone, given: Elast
 
 def _check_shapes(checkpoint: str | Path, weights: dict[str, Tensor], expected: dict[str, Tensor], where: str) -> None:
     for name, found, wanted in differing_shapes(weights, expected):
-        raise ValueError(
+        raise UserError(
             f'{checkpoint} is a checkpoint of another space than {where}: {name} is {found} in the checkpoint, '
             f'{wanted} by {where}'
         )

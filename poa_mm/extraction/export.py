@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 import poa_mm
-from poa_mm.elastic import Subnet, collect_cuts, slice_state_dict
+from poa_mm.elastic import Subnet, collect_slice_rules, slice_state_dict
 from poa_mm.files import write_atomically
 from poa_mm.models.backbones import ElasticBackbone
 
@@ -40,7 +40,7 @@ def export_subnet(
         The file with the weights.
 
     Raises:
-        ValueError: If the space has no such sub-network, there is no such format, or the sub-network is too small
+        UserError: If the space has no such sub-network, there is no such format, or the sub-network is too small
             for it.
     """
     subnet = backbone.space.parse(subnet)
@@ -73,7 +73,7 @@ def count_params(backbone: ElasticBackbone, subnet: Subnet | str | None = None, 
     """Number of parameters of the extracted network; nothing is copied."""
     weights = {k: p.to('meta') for k, p in backbone.named_parameters() if k not in backbone.pretrain_only}
     subnet = backbone.resolve(subnet)
-    sliced = slice_state_dict(weights, collect_cuts(backbone), backbone.space, subnet, backbone.block_prefixes)
+    sliced = slice_state_dict(weights, collect_slice_rules(backbone), backbone.space, subnet, backbone.block_prefixes)
     return sum(tensor.numel() for tensor in find_format(format).weights(backbone, subnet, sliced).values())
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from mmengine.model import BaseDataPreprocessor
 
+from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
 
 
@@ -20,7 +21,7 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
         non_blocking: Do not wait for the copy to the device (of use with pinned memory).
 
     Raises:
-        ValueError: If there are not three of each or a deviation is not positive.
+        UserError: If there are not three of each or a deviation is not positive.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
     ) -> None:
         super().__init__(non_blocking=non_blocking)
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-            raise ValueError(f'mean {tuple(mean)} and std {tuple(std)} must be three values each, std above 0.')
+            raise UserError(f'mean {tuple(mean)} and std {tuple(std)} must be three values each, std above 0.')
         # Not persistent: a checkpoint holds weights, a config holds these.
         self.register_buffer('mean', torch.tensor(mean).float().view(3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std).float().view(3, 1, 1), persistent=False)

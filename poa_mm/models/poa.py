@@ -11,6 +11,7 @@ from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from torch import Tensor
 
 from poa_mm.elastic import Subnet, SubnetSampler
+from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
 
 from .backbones.compile import compile_backbone
@@ -24,7 +25,7 @@ class Outputs(NamedTuple):
     """What a student gives for one batch: lists hold one tensor per head."""
 
     features: Tensor  # (2B, D), backbone's image features of the global crops
-    global_: list[Tensor]  # (2B, K)
+    image: list[Tensor]  # (2B, K)
     local: list[Tensor]  # (vB, K)
     patch: list[Tensor]  # (M, K), masked patches; empty while the masked-patch loss is off
 
@@ -32,7 +33,7 @@ class Outputs(NamedTuple):
 class Targets(NamedTuple):
     """What a teacher gives for one batch: lists hold one tensor per head."""
 
-    global_: list[Tensor]  # (2B, K)
+    image: list[Tensor]  # (2B, K)
     patch: list[Tensor]  # (M, K)
 
 
@@ -69,7 +70,7 @@ class POA(BaseSelfSupervisor):
         init_cfg: Initialisation config of MMEngine.
 
     Raises:
-        ValueError: If branches, weights and ``intact_weight`` do not fit together.
+        UserError: If branches, weights and ``intact_weight`` do not fit together.
     """
 
     def __init__(
@@ -184,7 +185,7 @@ class POA(BaseSelfSupervisor):
             ``same_view/i``; and ``intact_koleo``, ``elastic_koleo``. All are unweighted.
 
         Raises:
-            ValueError: If the crops do not make up two global crops of at least two images each.
+            UserError: If the crops do not make up two global crops of at least two images each.
         """
         check_crops(global_crops, local_crops, masks, patch_loss)
         subnets = {'intact': None, 'elastic': subnet}
@@ -261,8 +262,8 @@ class POA(BaseSelfSupervisor):
             per_head = [
                 same_view(i_g, e_g, self.student_temp) + same_view(i_l, e_l, self.student_temp)
                 for i_g, e_g, i_l, e_l in zip(
-                    outputs['intact'].global_,
-                    outputs['elastic'].global_,
+                    outputs['intact'].image,
+                    outputs['elastic'].image,
                     outputs['intact'].local,
                     outputs['elastic'].local,
                 )
@@ -290,8 +291,8 @@ class POA(BaseSelfSupervisor):
         num_images = num_crops // 2
         num_terms = 2 + 2 * (len(student.local[0]) // num_images)  # n_g + n_l
         terms = {
-            'global': [cross_view_global(t, s, temp) / num_terms for t, s in zip(targets.global_, student.global_)],
-            'local': [cross_view_local(t, s, temp) / num_terms for t, s in zip(targets.global_, student.local)],
+            'global': [cross_view_global(t, s, temp) / num_terms for t, s in zip(targets.image, student.image)],
+            'local': [cross_view_local(t, s, temp) / num_terms for t, s in zip(targets.image, student.local)],
         }
         if mask_weights is not None:
             terms['patch'] = [
@@ -311,38 +312,38 @@ def check_branches(
     """Refuses combinations that have no meaning.
 
     Raises:
-        ValueError: With the value and what is allowed.
+        UserError: With the value and what is allowed.
     """
     allowed_students = [('intact', 'elastic'), ('elastic',), ('intact',)]
     allowed_teachers = [('intact',), ('elastic',), ('intact', 'elastic')]
     if tuple(students) not in allowed_students:
-        raise ValueError(f'students must be one of {allowed_students}, got {tuple(students)}')
+        raise UserError(f'students must be one of {allowed_students}, got {tuple(students)}')
     if tuple(teachers) not in allowed_teachers:
-        raise ValueError(f'teachers must be one of {allowed_teachers}, got {tuple(teachers)}')
+        raise UserError(f'teachers must be one of {allowed_teachers}, got {tuple(teachers)}')
     if 'intact' in students and teachers[0] != 'intact':
-        raise ValueError('an intact student needs an intact teacher')
+        raise UserError('an intact student needs an intact teacher')
     if 'elastic' in teachers and 'elastic' not in students:
-        raise ValueError('an elastic teacher needs an elastic student')
+        raise UserError('an elastic teacher needs an elastic student')
     if not 0 <= intact_weight <= 1:
-        raise ValueError(f'intact_weight must be between 0 and 1, got {intact_weight}')
+        raise UserError(f'intact_weight must be between 0 and 1, got {intact_weight}')
     expected = {('elastic',): 0, ('intact',): 1}.get(tuple(students), intact_weight)
     if intact_weight != expected:
-        raise ValueError(f'with students {tuple(students)} intact_weight must be {expected}')
+        raise UserError(f'with students {tuple(students)} intact_weight must be {expected}')
     unknown = set(loss_weights) - set(LOSS_WEIGHTS)
     if unknown:
-        raise ValueError(f'unknown loss weights {sorted(unknown)}; allowed are {sorted(LOSS_WEIGHTS)}')
+        raise UserError(f'unknown loss weights {sorted(unknown)}; allowed are {sorted(LOSS_WEIGHTS)}')
 
 
 def check_crops(global_crops: Tensor, local_crops: Tensor, masks: Tensor | None, patch_loss: bool) -> None:
     """Refuses batches whose crops do not belong together.
 
     Raises:
-        ValueError: With the sizes found.
+        UserError: With the sizes found.
     """
     num_images, odd = divmod(len(global_crops), 2)
     if odd or num_images < 2:
-        raise ValueError(f'a batch needs two global crops of at least 2 images (KoLeo), got {len(global_crops)} crops')
+        raise UserError(f'a batch needs two global crops of at least 2 images (KoLeo), got {len(global_crops)} crops')
     if not len(local_crops) or len(local_crops) % num_images:
-        raise ValueError(f'{num_images} images need as many local crops each, at least 1, got {len(local_crops)}')
+        raise UserError(f'{num_images} images need as many local crops each, at least 1, got {len(local_crops)}')
     if patch_loss and (masks is None or len(masks) != len(global_crops)):
-        raise ValueError('the masked-patch loss needs one mask for every global crop')
+        raise UserError('the masked-patch loss needs one mask for every global crop')

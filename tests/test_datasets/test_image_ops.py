@@ -53,7 +53,7 @@ def test_color_factors(image, name, factor):
 def test_hue(image, shift):
     ours = ops.adjust_hue(image, shift)
     mean, largest = difference(ours, TF.adjust_hue(Image.fromarray(image), shift))
-    assert mean < 2.5  # both keep the hue in 256 levels, and PIL's version cuts the shift to 1/255
+    assert mean < 2.5  # both keep the hue in 256 levels, and PIL's version slice_rules the shift to 1/255
     assert largest <= 20
     exact = TF.adjust_hue(torch.from_numpy(image).permute(2, 0, 1), shift).permute(1, 2, 0)
     mean, largest = difference(ours, exact)

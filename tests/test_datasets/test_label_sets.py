@@ -42,7 +42,7 @@ def test_inaturalist_and_a_list(tmp_path):
     (tmp_path / 'list.txt').write_text('3.jpg\n9.jpg\n')
     with pytest.raises(ValueError, match=r"names 2 images, 1 of which there are not \['9\.jpg'\]"):
         LabelFraction(whole, list_file=str(tmp_path / 'list.txt'))
-    with pytest.raises(FileNotFoundError, match='does not exist'):
+    with pytest.raises(ValueError, match='does not exist'):
         LabelFraction(whole, list_file=str(tmp_path / 'none.txt'))
 
 

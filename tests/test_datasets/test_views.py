@@ -134,7 +134,7 @@ def test_builds_from_a_runners_config():
 
 
 def test_missing_folder_is_told_at_once(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'nowhere.*does not exist: set data_root'):
+    with pytest.raises(ValueError, match=r'nowhere.*does not exist: set data_root'):
         build(tmp_path / 'nowhere', with_label=False)
 
 

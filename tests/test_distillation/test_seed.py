@@ -100,7 +100,7 @@ def test_any_file_is_a_teacher_or_a_start(tmp_path):
 
 def test_wrong_values(tmp_path):
     backbone = save_teacher(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.pth' does not exist"):
+    with pytest.raises(ValueError, match=r"nowhere\.pth' does not exist"):
         build(tmp_path, teacher=dict(file='nowhere.pth'))
     with pytest.raises(ValueError, match='a network is given as file'):
         build(tmp_path, teacher=dict(path='x'))

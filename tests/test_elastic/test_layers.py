@@ -11,8 +11,8 @@ from poa_mm.elastic import (
     ElasticLayerNorm,
     ElasticLayerScale,
     ElasticLinear,
-    collect_cuts,
-    cut,
+    collect_slice_rules,
+    slice_tensor,
 )
 
 
@@ -106,8 +106,8 @@ def test_norms_and_scale():
 
 def test_cut_is_a_view_and_rules_carry_full_names():
     net = nn.Sequential(ElasticLinear(8, 8), ElasticLayerNorm(8))
-    rules = collect_cuts(net)
+    rules = collect_slice_rules(net)
     assert set(rules) == {'0.weight', '0.bias', '1.weight', '1.bias'}
     weight = net[0].weight
-    assert cut(weight, rules['0.weight'], 4, 8).data_ptr() == weight.data_ptr()
-    assert cut(weight, rules['0.weight'], 8, 8) is weight
+    assert slice_tensor(weight, rules['0.weight'], 4, 8).data_ptr() == weight.data_ptr()
+    assert slice_tensor(weight, rules['0.weight'], 8, 8) is weight

@@ -17,8 +17,8 @@ RESNET = SubnetSpace((64, 96, 128), [(3,), range(4, 9), range(6, 37), (3,)], Non
 )
 def test_bag(space, width_strength, depth_strength, size):
     sampler = SubnetSampler(space, width_strength=width_strength, depth_strength=depth_strength)
-    assert len(sampler.bag) == size
-    assert space.intact not in sampler.bag
+    assert len(sampler.pool) == size
+    assert space.intact not in sampler.pool
     for subnet, copies in sampler.copies.items():
         i, n = space.widths.index(subnet.width), len(space.widths)
         j, m = space.depths.index(subnet.depth), len(space.depths)
@@ -36,7 +36,7 @@ def test_one_pass_uses_the_whole_bag():
 
 @pytest.mark.parametrize('mode', SubnetSampler.modes)
 def test_frequencies_by_chi_square(mode):
-    """Over ranks and steps that end in mid-bag, draws follow the copies."""
+    """Over ranks and steps that end in mid-pool, draws follow the copies."""
     sampler = SubnetSampler(VIT, seed=0, mode=mode)
     # One step per pass, far apart: draws without replacement would be too even for the test.
     steps = range(0, 572 * 3000, 572)
@@ -68,12 +68,12 @@ def test_by_cost_draws_from_one_class_and_uses_the_whole_bag(space):
     sampler = SubnetSampler(space, seed=5, mode='by_cost', cost_classes=6)
     sizes = Counter(sampler.cost_class.tolist())
     assert sorted(sizes) == list(range(6)) and max(sizes.values()) - min(sizes.values()) <= 1
-    costs = np.array([relative_cost(space, subnet) for subnet in sampler.bag])
+    costs = np.array([relative_cost(space, subnet) for subnet in sampler.pool])
     for lower, upper in zip(range(5), range(1, 6)):
         assert costs[sampler.cost_class == lower].max() <= costs[sampler.cost_class == upper].min()
 
     bounds = [(costs[sampler.cost_class == c].min(), costs[sampler.cost_class == c].max()) for c in range(6)]
-    drawn = [[sampler(step, rank) for step in range(2 * len(sampler.bag))] for rank in range(4)]
+    drawn = [[sampler(step, rank) for step in range(2 * len(sampler.pool))] for rank in range(4)]
     for subnets in drawn:
         assert Counter(subnets) == {subnet: 2 * n for subnet, n in sampler.copies.items()}
     assert len({tuple(subnets) for subnets in drawn}) == 4

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from poa_mm.evaluation.clustering import run_clustering
-from poa_mm.evaluation.comparison import Inputs
+from poa_mm.evaluation.comparison import EvalOptions
 from poa_mm.evaluation.knn_protocol import run_knn
 from poa_mm.evaluation.linear_protocol import run_linear
 from poa_mm.evaluation.robustness import run_robustness
@@ -61,7 +61,7 @@ def save_images(folder, per_class, unreadable=()):
 def inputs(folder, checkpoint='iter_5.pth', train='train', val='val', **options):
     """What a command gives to a protocol; ``options`` are its settings."""
     folder = Path(folder)
-    return Inputs(
+    return EvalOptions(
         cfg=Config(CONFIG),
         files=[str(folder / checkpoint)],
         subnets=['16x2', 'intact'],

@@ -103,7 +103,7 @@ def test_none_readable(folder):
 
 
 def test_folders_that_will_not_do(folder, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nowhere' does not exist"):
+    with pytest.raises(ValueError, match=r"nowhere' does not exist"):
         image_folder(tmp_path / 'nowhere')
     with pytest.raises(ValueError, match='has no labels: images must lie in one sub-folder per class'):
         image_folder(folder / 'cat')

@@ -9,7 +9,7 @@ from mmengine.logging import MMLogger
 from mmpretrain.registry import MODELS as STATIC
 
 from poa_mm.evaluation import gather_candidates, open_network
-from poa_mm.evaluation.comparison import Inputs, merge_settings, open_comparison
+from poa_mm.evaluation.comparison import EvalOptions, merge_settings, open_comparison
 from poa_mm.extraction import export_subnet, load_pretrained
 from poa_mm.registry import MODELS
 
@@ -143,13 +143,13 @@ def test_extracted_file_knows_mean_and_std_of_its_images(tmp_path):
     logger = MMLogger.get_current_instance()
     logger.addHandler(handler)
     try:
-        inputs = Inputs(Config(), [str(path), str(tmp_path / 'iter_5.pth')], ['intact'], options=data)
+        inputs = EvalOptions(Config(), [str(path), str(tmp_path / 'iter_5.pth')], ['intact'], options=data)
         comparison = open_comparison(inputs, 'knn', {})
         assert (comparison.mean, comparison.std) == (norm['mean'], norm['std']) and not warnings
         contents = torch.load(path)
         contents['meta'].update(mean=None, std=None)  # as older files
         torch.save(contents, path)
-        comparison = open_comparison(Inputs(Config(), [str(path)], options=data), 'knn', {})
+        comparison = open_comparison(EvalOptions(Config(), [str(path)], options=data), 'knn', {})
         assert comparison.mean == pytest.approx([123.675, 116.28, 103.53])
         assert len(warnings) == 1 and 'taking 123.675, 116.28, 103.53 and 58.395, 57.12, 57.375' in warnings[0]
         with pytest.raises(ValueError, match='different mean and std'):
@@ -169,10 +169,12 @@ def test_resnet_is_evaluated_at_the_size_that_it_was_trained_with(tmp_path):
     data = {key: dict(type='DemoDataset', num_samples=8, image_size=48) for key in ('train', 'val')}
     for given, file in ((Config(), path), (Config(), tmp_path / 'iter_5.pth'), (cfg, None)):
         files = [] if file is None else [str(file)]
-        comparison = open_comparison(Inputs(given, files, ['intact'], untrained=not files, options=data), 'knn', {})
+        comparison = open_comparison(
+            EvalOptions(given, files, ['intact'], untrained=not files, options=data), 'knn', {}
+        )
         assert (comparison.settings['crop'], comparison.settings['resize']) == (48, 55)
     assert merge_settings(cfg, 'knn', {}, perturbed(config), data)['crop'] == 48
     assert merge_settings(Config(), 'knn', {}, perturbed(config), data)['crop'] == 224  # not known
     vit = export_subnet(perturbed(BACKBONES['vit'][0]), '24x3', tmp_path, meta)
     with pytest.raises(ValueError, match=r'made for images of \[32, 48\] px: choose one size with --crop'):
-        open_comparison(Inputs(Config(), [str(path), str(vit)], options=data), 'knn', {})
+        open_comparison(EvalOptions(Config(), [str(path), str(vit)], options=data), 'knn', {})

@@ -63,7 +63,7 @@ def _save(tmp_path, content):
 
 
 def test_what_is_no_checkpoint(contents, checkpoint, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.pth' does not exist"):
+    with pytest.raises(ValueError, match=r"nowhere\.pth' does not exist"):
         load_pretrained(tmp_path / 'nowhere.pth')
     (tmp_path / 'text.pth').write_text('hello')
     with pytest.raises(ValueError, match='not a file of PyTorch'):

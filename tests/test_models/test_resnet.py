@@ -9,7 +9,7 @@ from mmpretrain.models.backbones import ResNet
 from mmseg.models.backbones import ResNet as MMSegResNet
 from mmseg.registry import MODELS as MMSEG
 
-from poa_mm.elastic import SubnetSampler, collect_cuts
+from poa_mm.elastic import SubnetSampler, collect_slice_rules
 from poa_mm.models import ElasticResNet, StaticResNet
 
 SMALL = dict(widths=(8, 16, 4), depths=((1, 1), (1, 2), (1, 3), (2, 2)), stem_channels=8, out_channels=32, num_groups=4)
@@ -49,7 +49,7 @@ def test_sampler_draws_every_copy_once_a_pass(real):
 
 
 def test_only_products_with_sliced_inputs_are_scaled(real):
-    scaled = {name.split('.', 2)[-1] for name, rule in collect_cuts(real).items() if rule.scaled}
+    scaled = {name.split('.', 2)[-1] for name, rule in collect_slice_rules(real).items() if rule.scaled}
     assert scaled == {'conv2.weight', 'conv3.weight'}
 
 

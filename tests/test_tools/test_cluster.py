@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poa_mm.evaluation.report import report
+from poa_mm.reporting.report import report
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'cluster.py'
 CONFIG = """

@@ -13,8 +13,8 @@ from mmengine.config import Config
 
 from poa_mm.datasets import DemoDataset
 from poa_mm.evaluation.images import EvalImages
-from poa_mm.evaluation.report import report
 from poa_mm.registry import MODELS
+from poa_mm.reporting.report import report
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 CONFIG = """

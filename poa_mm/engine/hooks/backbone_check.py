@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch import Tensor, nn
 
+from poa_mm.errors import UserError
 from poa_mm.extraction.file_format import is_extracted
 from poa_mm.files import load_weights
 from poa_mm.registry import HOOKS
@@ -36,8 +37,8 @@ class BackboneCheckHook(Hook):
     ``torchvision://``) is not checked, which the log says.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If it does not fit: what is missing, unexpected or of another shape.
+        UserError: If the file does not exist.
+        UserError: If it does not fit: what is missing, unexpected or of another shape.
     """
 
     priority = 'VERY_HIGH'  # before hooks that copy the model
@@ -71,15 +72,15 @@ def check_backbone(backbone: nn.Module, init_cfg: Mapping[str, Any]) -> None:
     """Compare a backbone with the file that its ``init_cfg`` names.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If it does not fit.
+        UserError: If the file does not exist.
+        UserError: If it does not fit.
     """
     path, prefix = init_cfg['checkpoint'], init_cfg.get('prefix')
     contents = load_weights(path)
     weights = contents.get('state_dict', contents)
     names = [name for name, value in weights.items() if isinstance(value, Tensor)]
     if any(name.startswith('teacher.backbone.') for name in names):
-        raise ValueError(
+        raise UserError(
             f'{path} is a pre-training checkpoint, which holds all sub-networks: extract one first, with '
             'tools/extract.py and the --format of the toolbox'
         )
@@ -102,7 +103,7 @@ def check_backbone(backbone: nn.Module, init_cfg: Mapping[str, Any]) -> None:
     }
     if any(problems.values()):
         listed = '; '.join(f'{kind}: {items}' for kind, items in problems.items() if items)
-        raise ValueError(
+        raise UserError(
             f'{path}{_origin(contents)} does not fit the backbone {type(backbone).__name__}: {listed}; '
             "the file must hold the backbone's size, written by tools/extract.py with the --format of its toolbox"
         )

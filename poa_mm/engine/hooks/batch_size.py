@@ -5,6 +5,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from poa_mm.datasets.sampler import SeededInfiniteSampler
+from poa_mm.errors import UserError
 from poa_mm.registry import HOOKS
 
 
@@ -16,7 +17,7 @@ class BatchSizeCheckHook(Hook):
         min_batch_size: Fewest images of one process; KoLeo needs a neighbour for each.
 
     Raises:
-        ValueError: The batch is too small, or is not the ``lr_scaling`` batch size of the optimizer wrapper.
+        UserError: The batch is too small, or is not the ``lr_scaling`` batch size of the optimizer wrapper.
     """
 
     def __init__(self, min_batch_size: int = 2) -> None:
@@ -31,18 +32,18 @@ class BatchSizeCheckHook(Hook):
 
         expected = getattr(runner.optim_wrapper, 'expected_batch_size', None)
         if expected is not None and batch_size != expected:
-            raise ValueError(
+            raise UserError(
                 f'The dataloader gives {batch_size} images a batch, but the learning rate was made for '
                 f'{expected}: train_dataloader.batch_size and optim_wrapper.lr_scaling.batch_size must be equal.'
             )
         if batch_size < self.min_batch_size:
-            raise ValueError(
+            raise UserError(
                 f'The batch of one process must have at least {self.min_batch_size} images, got {batch_size}.'
             )
         if not drop_last and not isinstance(loader.sampler, InfiniteSampler | SeededInfiniteSampler):
             rest = len(loader.sampler) % batch_size
             if 0 < rest < self.min_batch_size:
-                raise ValueError(
+                raise UserError(
                     f'The last batch of an epoch would have {rest} of at least {self.min_batch_size} images: '
                     'set drop_last=True or use SeededInfiniteSampler.'
                 )

@@ -8,6 +8,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from poa_mm.errors import UserError
 from poa_mm.registry import HOOKS
 
 from ..sharded_adamw import ShardedAdamW
@@ -53,15 +54,15 @@ class AtomicCheckpointHook(CheckpointHook):
     A best checkpoint (``save_best``) is written whole too, but after the previous best is deleted.
 
     Raises:
-        ValueError: Another storage backend is asked for.
+        UserError: Another storage backend is asked for.
     """
 
     def __init__(self, **kwargs) -> None:
         for key in ('backend_args', 'file_client_args'):
             if kwargs.pop(key, None) is not None:
-                raise ValueError(f'AtomicCheckpointHook writes to local disks only, it does not take {key}.')
+                raise UserError(f'AtomicCheckpointHook writes to local disks only, it does not take {key}.')
         if '://' in str(kwargs.get('out_dir')):
-            raise ValueError(f'AtomicCheckpointHook writes to local disks only, got out_dir={kwargs["out_dir"]}.')
+            raise UserError(f'AtomicCheckpointHook writes to local disks only, got out_dir={kwargs["out_dir"]}.')
         super().__init__(backend_args=dict(backend='atomic_local'), **kwargs)
 
     def before_train(self, runner: Runner) -> None:

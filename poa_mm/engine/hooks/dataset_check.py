@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from poa_mm.errors import UserError
 from poa_mm.registry import HOOKS
 
 from .common import unwrapped
@@ -25,7 +26,7 @@ class DatasetCheckHook(Hook):
         allow_dropped: Whether a file may have categories that are not learned, as where some classes are chosen.
 
     Raises:
-        ValueError: Other categories, another order, or a head for another number of classes; before the first step.
+        UserError: Other categories, another order, or a head for another number of classes; before the first step.
     """
 
     def __init__(self, allow_dropped: bool = False) -> None:
@@ -53,18 +54,18 @@ class DatasetCheckHook(Hook):
         dropped = [name for name in found if name not in classes]
         advice = 'set metainfo=dict(classes=(...)) of the dataset and num_classes of the heads'
         if missing:
-            raise ValueError(
+            raise UserError(
                 f'{path} has no category {_some(missing)} of the {len(classes)} classes of its dataset; '
                 f'it has {_some(found)}: {advice}'
             )
         if dropped and not self.allow_dropped:
-            raise ValueError(
+            raise UserError(
                 f'{path} has categories that are not classes of its dataset, {_some(dropped)}: {advice}, '
                 'or DatasetCheckHook(allow_dropped=True) if they are to be left out'
             )
         known = [name for name in found if name in classes]
         if known != list(classes):
-            raise ValueError(
+            raise UserError(
                 f'{path} lists its categories in another order than the classes of its dataset, {_some(known)} and '
                 f'{_some(classes)}: labels would be exchanged; {advice} in the order of the file'
             )
@@ -75,7 +76,7 @@ def _check_heads(model: nn.Module, path: str, classes: tuple[str, ...]) -> None:
         number = getattr(module, 'num_classes', None)
         # A proposal network has one class, an object.
         if isinstance(number, int) and '_head' in name and 'rpn_head' not in name and number != len(classes):
-            raise ValueError(
+            raise UserError(
                 f'model.{name} has num_classes={number}, but the dataset of {path} has {len(classes)} classes'
             )
 

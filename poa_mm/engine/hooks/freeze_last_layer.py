@@ -3,6 +3,7 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from poa_mm.errors import UserError
 from poa_mm.registry import HOOKS
 
 from .common import optimizer_step
@@ -20,12 +21,12 @@ class FreezeLastLayerHook(Hook):
         steps: Optimizer steps to freeze.
 
     Raises:
-        ValueError: ``steps`` is negative, or no parameter group is tagged as last layer.
+        UserError: ``steps`` is negative, or no parameter group is tagged as last layer.
     """
 
     def __init__(self, steps: int) -> None:
         if steps < 0:
-            raise ValueError(f'steps must be at least 0, got {steps}.')
+            raise UserError(f'steps must be at least 0, got {steps}.')
         self.steps = steps
 
     def before_train(self, runner: Runner) -> None:
@@ -33,7 +34,7 @@ class FreezeLastLayerHook(Hook):
         groups = runner.optim_wrapper.optimizer.param_groups
         self.groups = [group for group in groups if group.get('is_last_layer')]
         if not self.groups:
-            raise ValueError(
+            raise UserError(
                 "FreezeLastLayerHook found no parameter group of a head's last_layer; use "
                 'LayerDecayOptimWrapperConstructor and a head with last_layer.'
             )

@@ -14,6 +14,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from poa_mm.errors import UserError
 from poa_mm.evaluation.comparison import merge_settings
 from poa_mm.evaluation.features import FeatureReader
 from poa_mm.evaluation.images import EvalImages, open_split_pair
@@ -54,7 +55,7 @@ class KnnHook(Hook):
         amp: Whether features are computed in bfloat16.
 
     Raises:
-        ValueError: If the interval or a number of images is not positive.
+        UserError: If the interval or a number of images is not positive.
     """
 
     # The teacher is up to date (HIGH) and the logger has not printed yet (BELOW_NORMAL).
@@ -78,7 +79,7 @@ class KnnHook(Hook):
     ) -> None:
         for name, number in dict(interval=interval, gallery=gallery, queries=queries).items():
             if number is not None and number < 1:
-                raise ValueError(f'{name} of KnnHook must be at least 1, got {number}')
+                raise UserError(f'{name} of KnnHook must be at least 1, got {number}')
         self.interval, self.subnets, self.sizes = interval, subnets, (gallery, queries)
         options = dict(train=train, val=val, ks=ks, temperature=temperature, resize=resize, crop=crop)
         self.options = {key: value for key, value in options.items() if value is not None}
@@ -88,8 +89,8 @@ class KnnHook(Hook):
         """Open the data, so that a mistake shows before the training and not at the first evaluation.
 
         Raises:
-            FileNotFoundError: If the data are missing.
-            ValueError: If a setting makes no sense, or the gallery is smaller than a k.
+            UserError: If the data are missing.
+            UserError: If a setting makes no sense, or the gallery is smaller than a k.
         """
         with undisturbed():
             backbone = unwrapped(runner).teacher.backbone

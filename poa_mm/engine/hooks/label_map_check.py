@@ -11,6 +11,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from poa_mm.errors import UserError
 from poa_mm.registry import HOOKS
 
 from .common import unwrapped
@@ -27,8 +28,8 @@ class LabelMapCheckHook(Hook):
         samples: Label maps of each data set that are read, evenly spaced; that they exist is checked of all.
 
     Raises:
-        FileNotFoundError: An image has no label map.
-        ValueError: A map holds a label that is no class, or the head has another number of classes than the data.
+        UserError: An image has no label map.
+        UserError: A map holds a label that is no class, or the head has another number of classes than the data.
     """
 
     def __init__(self, samples: int = 50) -> None:
@@ -56,14 +57,14 @@ def check_label_maps(dataset: BaseDataset, num_classes: int, samples: int) -> No
     """
     classes = dataset.metainfo.get('classes', ())
     if len(classes) != num_classes:
-        raise ValueError(
+        raise UserError(
             f'decode_head.num_classes is {num_classes}, but {type(dataset).__name__} has {len(classes)} classes'
         )
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
     infos = [info for info in infos if info.get('seg_map_path')]
     for info in infos:
         if not Path(info['seg_map_path']).is_file():
-            raise FileNotFoundError(f'{info["img_path"]} has no label map: {info["seg_map_path"]} does not exist')
+            raise UserError(f'{info["img_path"]} has no label map: {info["seg_map_path"]} does not exist')
     for i in sorted({round(i) for i in np.linspace(0, len(infos) - 1, min(samples, len(infos)))}):
         _check_labels(infos[i], num_classes)
 
@@ -74,7 +75,7 @@ def _check_labels(info: dict[str, Any], num_classes: int) -> None:
     first = int(bool(info.get('reduce_zero_label')))  # then 0 is no class, and classes begin at 1
     wrong = [int(label) for label in labels if not (label == 255 or 0 <= label < known + first)]
     if wrong:
-        raise ValueError(
+        raise UserError(
             f'{info["seg_map_path"]} has the labels {wrong[:5]}, but the {known} classes are '
             f'{first} to {known + first - 1}' + (', 0 and 255 mean none' if first else ', 255 means none')
         )

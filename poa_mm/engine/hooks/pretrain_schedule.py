@@ -3,6 +3,7 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from poa_mm.errors import UserError
 from poa_mm.registry import HOOKS
 
 from ..schedules import linear
@@ -24,9 +25,9 @@ class PretrainScheduleHook(Hook):
 
     def __init__(self, temp_start: float, temp_final: float, temp_steps: int, patch_loss_start: int | None) -> None:
         if not (temp_start > 0 and temp_final > 0):
-            raise ValueError(f'Temperatures must be above 0, got {temp_start} and {temp_final}.')
+            raise UserError(f'Temperatures must be above 0, got {temp_start} and {temp_final}.')
         if temp_steps < 0:
-            raise ValueError(f'temp_steps must be at least 0, got {temp_steps}.')
+            raise UserError(f'temp_steps must be at least 0, got {temp_steps}.')
         self.temp_start = temp_start
         self.temp_final = temp_final
         self.temp_steps = temp_steps

@@ -5,6 +5,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
+from poa_mm.errors import UserError
 from poa_mm.registry import HOOKS
 
 from ..schedules import cosine, full_length
@@ -27,7 +28,7 @@ class TeacherEMAHook(Hook):
         run_fraction: Part of the cosine that the run sees.
 
     Raises:
-        ValueError: A momentum is not in [0, 1], or a length is out of range.
+        UserError: A momentum is not in [0, 1], or a length is out of range.
     """
 
     # Before hooks that evaluate (NORMAL) or save (VERY_LOW) the teacher.
@@ -35,7 +36,7 @@ class TeacherEMAHook(Hook):
 
     def __init__(self, start: float, final: float, steps: int, run_fraction: float = 1.0) -> None:
         if not (0 <= start <= 1 and 0 <= final <= 1):
-            raise ValueError(f'Momentum must be from 0 to 1, got start={start} and final={final}.')
+            raise UserError(f'Momentum must be from 0 to 1, got start={start} and final={final}.')
         self.start = start
         self.final = final
         self.total = full_length(steps, run_fraction)

@@ -7,6 +7,8 @@ Every module has two functions: ``network(backbone, subnet)``, the config of the
 
 from types import ModuleType
 
+from poa_mm.errors import UserError
+
 from . import mmdet, mmpretrain, mmseg
 
 FORMATS: dict[str, ModuleType] = {'mmpretrain': mmpretrain, 'mmdet': mmdet, 'mmseg': mmseg}
@@ -18,8 +20,8 @@ def find_format(name: str) -> ModuleType:
     """The module of a format.
 
     Raises:
-        ValueError: If there is no such format.
+        UserError: If there is no such format.
     """
     if name not in FORMATS:
-        raise ValueError(f'format must be one of {list(FORMATS)}, got {name!r}')
+        raise UserError(f'format must be one of {list(FORMATS)}, got {name!r}')
     return FORMATS[name]

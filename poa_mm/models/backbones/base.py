@@ -10,7 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from poa_mm.elastic import Subnet, SubnetSpace, collect_cuts, slice_state_dict
+from poa_mm.elastic import Subnet, SubnetSpace, collect_slice_rules, slice_state_dict
 
 from .layer_depth import find_layer_depths
 
@@ -50,7 +50,7 @@ class ElasticBackbone(BaseModule):
             For every size the image features ``(N_i, D)`` and the patch features ``(N_i, P_i, D)``.
 
         Raises:
-            ValueError: If the sub-network is not in the space or an image size does not fit.
+            UserError: If the sub-network is not in the space or an image size does not fit.
         """
 
     @abstractmethod
@@ -95,7 +95,7 @@ class ElasticBackbone(BaseModule):
             toolbox: ``'mmdet'`` or ``'mmseg'``, whose own class is taken where it has a fitting one.
 
         Raises:
-            ValueError: If the sub-network is not in the space or gives too few maps.
+            UserError: If the sub-network is not in the space or gives too few maps.
         """
 
     def image_features(self, images: Tensor, subnet: Subnet | str | None = None) -> Tensor:
@@ -132,7 +132,9 @@ class ElasticBackbone(BaseModule):
         It computes what the sub-network computes inside this one, to rounding (POA, sec. 3.3).
         """
         weights = {k: v for k, v in self.state_dict().items() if k not in self.pretrain_only}
-        return slice_state_dict(weights, collect_cuts(self), self.space, self.resolve(subnet), self.block_prefixes)
+        return slice_state_dict(
+            weights, collect_slice_rules(self), self.space, self.resolve(subnet), self.block_prefixes
+        )
 
     def resolve(self, subnet: Subnet | str | None) -> Subnet:
         """The member of the space that an argument means; ``None`` is the intact network."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from poa_mm.errors import UserError
+
 
 @dataclass(frozen=True)
 class MaskCells:
@@ -19,7 +21,7 @@ class MaskCells:
         last_stride: Pixels of a position of the last map.
 
     Raises:
-        ValueError: If a cell is no whole number of stem positions, or a last position no whole number of cells.
+        UserError: If a cell is no whole number of stem positions, or a last position no whole number of cells.
     """
 
     stem_stride: int
@@ -28,7 +30,7 @@ class MaskCells:
 
     def __post_init__(self) -> None:
         if self.stride < 1 or self.stride % self.stem_stride or self.last_stride % self.stride:
-            raise ValueError(
+            raise UserError(
                 f'mask_stride must be a multiple of {self.stem_stride} and divide {self.last_stride}, got {self.stride}'
             )
 
@@ -36,12 +38,12 @@ class MaskCells:
         """Masks of cells ``(N, P)`` to masks of the stem's map ``(N, height, width)``.
 
         Raises:
-            ValueError: If the cells do not cover the map, or the last map does not cover the cells.
+            UserError: If the cells do not cover the map, or the last map does not cover the cells.
         """
         cell, last = self.stride // self.stem_stride, self.last_stride // self.stem_stride
         rows, columns = height // cell, width // cell
         if height % last or width % last or masks.shape[1] != rows * columns:
-            raise ValueError(
+            raise UserError(
                 f'masked images must be multiples of {self.last_stride} pixels with one mask cell for every '
                 f'{self.stride} x {self.stride}; got a stem of {height} x {width} and {masks.shape[1]} cells'
             )

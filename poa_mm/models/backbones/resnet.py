@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from poa_mm.elastic import ElasticConv2d, ElasticGroupNorm, Subnet, SubnetSpace, inclusive_range
+from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
 
 from .base import ElasticBackbone
@@ -80,7 +81,7 @@ class ElasticResNet(ElasticBackbone):
         init_cfg: Initialisation config of MMEngine, for example a checkpoint.
 
     Raises:
-        ValueError: If a number of channels is no multiple of the groups, the mask cells do not fit the maps, or
+        UserError: If a number of channels is no multiple of the groups, the mask cells do not fit the maps, or
             a range is empty.
     """
 
@@ -107,7 +108,7 @@ class ElasticResNet(ElasticBackbone):
         )
         for channels in (*self.space.widths, stem_channels, out_channels):
             if channels % num_groups:
-                raise ValueError(f'{channels} channels are no multiple of num_groups {num_groups}')
+                raise UserError(f'{channels} channels are no multiple of num_groups {num_groups}')
         self.stem_channels, self.out_channels, self.num_groups = stem_channels, out_channels, num_groups
         self.cells = MaskCells(STEM_STRIDE, mask_stride, STEM_STRIDE * 2 ** (len(depths) - 1))
         self.with_cp = with_cp

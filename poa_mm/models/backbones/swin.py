@@ -12,14 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from poa_mm.elastic import (
-    Cut,
     ElasticConv2d,
     ElasticLayerNorm,
     ElasticLinear,
+    SliceRule,
     Subnet,
     SubnetSpace,
     inclusive_range,
 )
+from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
 
 from .attention import attend
@@ -53,7 +54,7 @@ class ElasticWindowMSA(nn.Module):
         scaled: Whether slices are scaled.
     """
 
-    cuts = {'relative_position_bias_table': Cut((1,))}
+    slice_rules = {'relative_position_bias_table': SliceRule((1,))}
 
     def __init__(self, embed_dims: int, head_dim: int, window_size: int, scaled: bool) -> None:
         super().__init__()
@@ -171,7 +172,7 @@ class ElasticSwinTransformer(ElasticBackbone):
         init_cfg: Initialisation config of MMEngine, for example a checkpoint.
 
     Raises:
-        ValueError: If not exactly one stage is elastic, a width is no multiple of the head size, the last map or
+        UserError: If not exactly one stage is elastic, a width is no multiple of the head size, the last map or
             the mask cells do not tile the image, or a range is empty.
     """
 
@@ -194,7 +195,7 @@ class ElasticSwinTransformer(ElasticBackbone):
     ) -> None:
         super().__init__(init_cfg)
         if list(stage_depths).count(None) != 1:
-            raise ValueError(f'stage_depths must hold one None, for the elastic stage; got {stage_depths}')
+            raise UserError(f'stage_depths must hold one None, for the elastic stage; got {stage_depths}')
         elastic_depths = inclusive_range('depths', depths)
         self.space = SubnetSpace(
             inclusive_range('widths', widths),
@@ -204,10 +205,10 @@ class ElasticSwinTransformer(ElasticBackbone):
         )
         for width in self.space.widths:
             if width % head_dim:
-                raise ValueError(f'width {width} is no multiple of head_dim {head_dim}')
+                raise UserError(f'width {width} is no multiple of head_dim {head_dim}')
         last_stride = patch_size * 2 ** (len(stage_depths) - 1)
         if img_size % last_stride:
-            raise ValueError(f'img_size {img_size} is no multiple of the stride of the last map, {last_stride}')
+            raise UserError(f'img_size {img_size} is no multiple of the stride of the last map, {last_stride}')
         self.img_size, self.patch_size = img_size, patch_size
         self.head_dim, self.window_size = head_dim, window_size
         self.cells = MaskCells(patch_size, mask_stride, last_stride)
@@ -217,7 +218,7 @@ class ElasticSwinTransformer(ElasticBackbone):
         self.patch_embed.projection = ElasticConv2d(3, embed_dims, patch_size, stride=patch_size, elastic_in=False)
         self.patch_embed.norm = ElasticLayerNorm(embed_dims)
         self.mask_token = nn.Parameter(torch.zeros(1, embed_dims))
-        self.cuts = {'mask_token': Cut((-1,))}
+        self.slice_rules = {'mask_token': SliceRule((-1,))}
         self.depths = self.space.stage_depths(self.space.intact)
         rates = iter(np.linspace(0, drop_path_rate, sum(self.depths)))
         self.stages = nn.ModuleList()

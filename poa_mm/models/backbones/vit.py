@@ -10,14 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from poa_mm.elastic import (
-    Cut,
     ElasticConv2d,
     ElasticLayerNorm,
     ElasticLinear,
+    SliceRule,
     Subnet,
     SubnetSpace,
     inclusive_range,
 )
+from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
 
 from .attention import attend
@@ -26,7 +27,7 @@ from .drop_path import add_residual
 from .ffn import ElasticFFN, layer_scale
 
 LN_EPS = 1e-6
-TOKEN_CUT = Cut((-1,))
+TOKEN_RULE = SliceRule((-1,))
 
 
 class ElasticAttention(nn.Module):
@@ -103,7 +104,7 @@ class ElasticVisionTransformer(ElasticBackbone):
         init_cfg: Initialisation config of MMEngine, for example a checkpoint.
 
     Raises:
-        ValueError: If the patch size does not divide the image size, a width is no multiple of the head
+        UserError: If the patch size does not divide the image size, a width is no multiple of the head
             size, or a range is empty.
     """
 
@@ -126,7 +127,7 @@ class ElasticVisionTransformer(ElasticBackbone):
     ) -> None:
         super().__init__(init_cfg)
         if img_size % patch_size:
-            raise ValueError(
+            raise UserError(
                 f'img_size {img_size} is no multiple of patch_size {patch_size}; '
                 f'the nearest are {img_size // patch_size * patch_size} and '
                 f'{(img_size // patch_size + 1) * patch_size}'
@@ -136,7 +137,7 @@ class ElasticVisionTransformer(ElasticBackbone):
         )
         for width in self.space.widths:
             if width % head_dim:
-                raise ValueError(f'width {width} is no multiple of head_dim {head_dim}')
+                raise UserError(f'width {width} is no multiple of head_dim {head_dim}')
         self.img_size, self.patch_size, self.head_dim = img_size, patch_size, head_dim
         self.layer_scale_init_value = layer_scale_init_value
         self.with_cp = with_cp
@@ -147,7 +148,7 @@ class ElasticVisionTransformer(ElasticBackbone):
         self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dims))
         self.pos_embed = nn.Parameter(torch.empty(1, self.grid**2 + 1, embed_dims))
         self.mask_token = nn.Parameter(torch.zeros(1, embed_dims))
-        self.cuts = dict.fromkeys(('cls_token', 'pos_embed', 'mask_token'), TOKEN_CUT)
+        self.slice_rules = dict.fromkeys(('cls_token', 'pos_embed', 'mask_token'), TOKEN_RULE)
         self.layers = nn.ModuleList(
             ElasticTransformerLayer(embed_dims, head_dim, layer_scale_init_value, drop_path_rate, scaled)
             for _ in range(num_layers)
@@ -198,13 +199,13 @@ class ElasticVisionTransformer(ElasticBackbone):
         """Images ``(N, 3, H, W)`` to tokens with positions ``(N, 1 + P, width)``."""
         height, width_px = images.shape[-2:]
         if height % self.patch_size or width_px % self.patch_size:
-            raise ValueError(f'image size {height} x {width_px} is no multiple of patch_size {self.patch_size}')
+            raise UserError(f'image size {height} x {width_px} is no multiple of patch_size {self.patch_size}')
         x = self.patch_embed.projection(images, width)
         grid = x.shape[-2:]
         x = x.flatten(2).transpose(1, 2)
         if masks is not None:
             if masks.shape != x.shape[:2]:
-                raise ValueError(
+                raise UserError(
                     f'masks of shape {tuple(masks.shape)} do not fit {len(x)} crops of {grid[0]} x {grid[1]} patches; '
                     'collate_fn.grid must be the crop size over the patch size'
                 )
@@ -275,9 +276,9 @@ def map_blocks(depth: int) -> list[int]:
     """The blocks, counted from 1, whose maps make a pyramid: 4, 6, 8 and 12 of 12, at other depths alike.
 
     Raises:
-        ValueError: With fewer than four blocks.
+        UserError: With fewer than four blocks.
     """
     if depth < 4:
-        raise ValueError(f'a ViT with {depth} blocks gives no four maps: detection and segmentation need at least 4')
+        raise UserError(f'a ViT with {depth} blocks gives no four maps: detection and segmentation need at least 4')
     first, second = depth * 4 // 12, depth * 6 // 12
     return [first, second, max(depth * 8 // 12, second + 1), depth]

@@ -10,6 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from poa_mm.elastic import ElasticLinear
+from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
 
 
@@ -78,7 +79,7 @@ class MultiPrototypeHead(BaseModule):
         scaled: Whether products with sliced weights are scaled (False: POA, table 16).
 
     Raises:
-        ValueError: If there is no head.
+        UserError: If there is no head.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class MultiPrototypeHead(BaseModule):
     ) -> None:
         super().__init__()
         if not num_prototypes:
-            raise ValueError('num_prototypes must list at least one head')
+            raise UserError('num_prototypes must list at least one head')
         self.heads = nn.ModuleList(
             PrototypeHead(embed_dims, k, hidden_dims, bottleneck_dims, scaled) for k in num_prototypes
         )

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from poa_mm.errors import UserError
+
 
 def koleo(features: Tensor, eps: float = 1e-8) -> Tensor:
     """``-mean log(||z_i - z_nearest|| + eps)`` of the L2-normalised features, in fp32.
@@ -17,10 +19,10 @@ def koleo(features: Tensor, eps: float = 1e-8) -> Tensor:
         eps: Keeps the logarithm finite.
 
     Raises:
-        ValueError: If there are fewer than two features.
+        UserError: If there are fewer than two features.
     """
     if len(features) < 2:
-        raise ValueError(f'KoLeo needs at least 2 images per process, got {len(features)}')
+        raise UserError(f'KoLeo needs at least 2 images per process, got {len(features)}')
     with torch.autocast(features.device.type, enabled=False):
         z = F.normalize(features.float(), dim=-1)
         with torch.no_grad():

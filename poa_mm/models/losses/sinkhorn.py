@@ -9,6 +9,7 @@ import torch.distributed as dist
 from mmengine.dist import is_distributed
 from torch import Tensor, nn
 
+from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
 
 
@@ -37,7 +38,7 @@ class SinkhornKnopp(nn.Module):
     def __init__(self, num_iters: int = 3) -> None:
         super().__init__()
         if num_iters < 1:
-            raise ValueError(f'num_iters must be at least 1, got {num_iters}')
+            raise UserError(f'num_iters must be at least 1, got {num_iters}')
         self.num_iters = num_iters
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from poa_mm.errors import UserError
 from poa_mm.files import load_weights
 from poa_mm.registry import MODELS
 
@@ -38,7 +39,7 @@ class ProjectionLayer(BaseModule):
         init_cfg: Initialisation config of MMEngine.
 
     Raises:
-        ValueError: If the branch is neither.
+        UserError: If the branch is neither.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class ProjectionLayer(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         if branch not in ('teacher', 'student'):
-            raise ValueError(f"branch must be 'teacher' or 'student', got {branch!r}")
+            raise UserError(f"branch must be 'teacher' or 'student', got {branch!r}")
         super().__init__(init_cfg)
         self.fc = nn.Linear(in_channels, hidden_dims)
         self.checkpoint, self.scaled = checkpoint, scaled
@@ -63,18 +64,18 @@ class ProjectionLayer(BaseModule):
         """Take the slice for this size of feature from the checkpoint, its scale multiplied in.
 
         Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If it has no such head, or one of another size.
+            UserError: If there is no such file.
+            UserError: If it has no such head, or one of another size.
         """
         super().init_weights()
         if self.checkpoint is None:
             return
         weights = load_weights(self.checkpoint).get('state_dict', {})
         if f'{self.name}weight' not in weights:
-            raise ValueError(f'{self.checkpoint} has no weights named {self.name}*')
+            raise UserError(f'{self.checkpoint} has no weights named {self.name}*')
         weight, bias = weights[f'{self.name}weight'], weights[f'{self.name}bias']
         if weight.shape[0] != self.fc.out_features or weight.shape[1] < self.fc.in_features:
-            raise ValueError(
+            raise UserError(
                 f'{self.name}weight of {self.checkpoint} is {tuple(weight.shape)}: it has no part of '
                 f'{tuple(self.fc.weight.shape)}'
             )

@@ -8,6 +8,7 @@ from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
 
 
@@ -24,7 +25,7 @@ class ViTPyramid(BaseModule):
         init_cfg: Initialisation config of MMEngine.
 
     Raises:
-        ValueError: If it is given other than four maps.
+        UserError: If it is given other than four maps.
     """
 
     def __init__(self, embed_dims: int, norm_cfg: dict = dict(type='BN'), init_cfg: dict | None = None) -> None:
@@ -41,6 +42,6 @@ class ViTPyramid(BaseModule):
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Four maps ``(N, D, H, W)`` to maps of 4, 2, 1 and 1/2 times their height and width."""
         if len(maps) != 4:
-            raise ValueError(f'ViTPyramid takes four maps, got {len(maps)}: the backbone needs four out_indices')
+            raise UserError(f'ViTPyramid takes four maps, got {len(maps)}: the backbone needs four out_indices')
         first, second, third, fourth = maps
         return self.up4(first), self.up2(second), third, self.down2(fourth)

@@ -88,9 +88,9 @@ def test_stops_a_run_before_weights_are_loaded(make_runner, file, tmp_path, monk
         ).train()
 
     nowhere = dict(type='Pretrained', checkpoint=str(tmp_path / 'nowhere.pth'))
-    with pytest.raises(FileNotFoundError, match=r'nowhere\.pth'):
+    with pytest.raises(ValueError, match=r'nowhere\.pth'):
         run(vit(init_cfg=nowhere))
-    with pytest.raises(FileNotFoundError, match=r'nowhere\.pth'):
+    with pytest.raises(ValueError, match=r'nowhere\.pth'):
         run(Frozen(vit(init_cfg=[dict(type='Constant', layer='Linear'), nowhere])))
     with pytest.raises(ValueError, match='other shapes: cls_token'):
         run(vit(24, init_cfg=dict(type='Pretrained', checkpoint=str(file))))

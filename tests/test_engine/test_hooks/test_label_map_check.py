@@ -62,7 +62,7 @@ def test_good_maps(root):
 
 def test_missing_map(root):
     (root / 'maps' / '2.png').unlink()
-    with pytest.raises(FileNotFoundError, match=r'2\.jpg has no label map: .*2\.png does not exist'):
+    with pytest.raises(ValueError, match=r'2\.jpg has no label map: .*2\.png does not exist'):
         check(Maps(root))
 
 

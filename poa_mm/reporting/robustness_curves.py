@@ -1,0 +1,55 @@
+"""Accuracy over how badly the images are corrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from poa_mm.errors import UserError
+
+from .tables import CORRUPTIONS
+
+# Told apart with colour-blind eyes, and in print.
+COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
+MARKERS = 'osD^vPX'
+
+
+def plot_robustness(results: Sequence[Mapping[str, Any]], path: str | Path, title: str = '') -> Path:
+    """Curves of all networks, one panel for each kind of corruption.
+
+    Args:
+        results: Entries of a result file of ``tools/robustness.py``.
+        path: Picture to write; its ending says the format.
+        title: Above the picture.
+
+    Raises:
+        UserError: If there is nothing to draw.
+    """
+    if not results:
+        raise UserError('the results hold no network, so there is no curve to draw')
+    figure = Figure(figsize=(9, 3.8), dpi=150, layout='constrained')
+    for axes, (kind, label) in zip(figure.subplots(1, 2, sharey=True), CORRUPTIONS.items()):
+        for i, result in enumerate(results):
+            levels = [float(level) for level in result[kind]]
+            name = result['name'] if result['kind'] == 'pretrained' else f'{result["name"]}, {result["kind"]}'
+            style = dict(color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], ms=4, lw=1.4)
+            axes.plot(levels, list(result[kind].values()), label=name, **style)
+        axes.set_xlabel(label)
+        axes.set_ylim(bottom=0)
+        axes.grid(True, color='#e6e6e6', lw=0.8)
+        axes.spines[['top', 'right']].set_visible(False)
+        if kind == 'shuffling':
+            axes.set_xticks(levels, [f'{level:g}' for level in levels])
+            axes.legend(frameon=False, fontsize=8)
+        else:
+            axes.set_ylabel('accuracy, %')
+    figure.suptitle(title, fontsize=10)
+    FigureCanvasAgg(figure)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    return path

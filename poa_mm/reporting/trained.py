@@ -1,0 +1,187 @@
+"""What ``tools/test.py`` writes: the metrics of a trained classifier, detector or segmentor, and what they are of."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import get_world_size
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from poa_mm.errors import UserError
+from poa_mm.extraction.checkpoint import read_config
+from poa_mm.extraction.file_format import SOURCE_KEYS, is_extracted
+from poa_mm.files import load_weights
+from poa_mm.models.backbones.static_resnet import STAGES
+
+from .records import versions
+from .tables import depth_text
+
+# The paper's data sets of transfer, by the class that reads them (iNaturalist: and the year in its file's name).
+TRANSFER = {'CIFAR10': 'CIFAR-10', 'CIFAR100': 'CIFAR-100', 'Flowers102': 'Flowers', 'StanfordCars': 'Cars'}
+INATURALIST = {'2018': 'iNaturalist18', '2019': 'iNaturalist19'}
+FILES = ('ann_file', 'data_prefix', 'split', 'fraction', 'list_file', 'indices')
+
+
+def make_record(runner: Runner, checkpoint: str, metrics: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """Everything that a result file holds, of plain Python types.
+
+    How the network was trained is told by the config in its checkpoint; where it holds none, by the runner's.
+
+    Args:
+        runner: That has tested.
+        checkpoint: The file that was tested.
+        metrics: What it found.
+        seconds: How long it took.
+    """
+    cfg = runner.cfg
+    trained_with, iteration = _training(checkpoint, cfg)
+    backbone_cfg, frozen = _innermost(trained_with.get('model', {}).get('backbone') or {})
+    start, origin = _origin(backbone_cfg)
+    size = _size(backbone_cfg)
+    named = f'{size["width"]}x{depth_text(size["depth"])}' if size else Path(cfg.filename or '').stem
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    network = dict(
+        kind='from scratch' if start is None else 'pretrained',
+        name=origin.get('subnet', named),
+        params=sum(p.numel() for p in getattr(model, 'backbone', model).parameters()),
+        **size,
+        metrics={key: round(float(value), 4) for key, value in metrics.items() if _is_number(value)},
+    )
+    main = ', '.join(f'{key} {value:g}' for key, value in list(network['metrics'].items())[:3])
+    train, images = trained_with.get('train_dataloader') or {}, len(runner.test_dataloader.dataset)
+    return dict(
+        protocol=protocol_of(trained_with, metrics, frozen),
+        checkpoint=checkpoint,
+        iteration=iteration,
+        config=cfg.filename,
+        pretrained=dict(file=start, **origin) if start else None,
+        data=dict(
+            train=dict(source=_source(train.get('dataset')), images=None),
+            val=dict(source=_source(cfg.test_dataloader.dataset), images=images),
+            unreadable=[],
+        ),
+        seed_of_evaluation=runner.seed,
+        processes=get_world_size(),
+        time=datetime.datetime.now().isoformat(timespec='seconds'),
+        seconds=round(seconds, 1),
+        versions=versions('mmcv', 'mmpretrain', 'mmdet', 'mmseg'),
+        results=[network],
+        metrics=network['metrics'],
+        summary=f'{checkpoint} on {images} images: {main}',
+    )
+
+
+def _training(checkpoint: str, cfg: Config) -> tuple[Config, int | None]:
+    """The config that a checkpoint was trained with, else the given one, and the iteration it is of."""
+    if not Path(checkpoint).is_file():
+        return cfg, None
+    meta = load_weights(checkpoint).get('meta') or {}
+    return read_config(meta['cfg']) if isinstance(meta.get('cfg'), str) else cfg, meta.get('iter')
+
+
+def check_weights(model: nn.Module, checkpoint: str) -> None:
+    """Find out before a test whether a file holds all weights of the model.
+
+    MMEngine loads what fits and only logs the rest.
+
+    Raises:
+        UserError: It does not.
+    """
+    with open(checkpoint, 'rb') as file:
+        if file.read(2) != b'PK':
+            return  # PyTorch's format until 1.5, which MMEngine reads
+    contents = load_weights(checkpoint)
+    if is_extracted(contents):
+        name = contents['meta']['subnet']
+        raise UserError(f'{checkpoint} is the sub-network {name}, not a trained model: give what tools/train.py wrote')
+    found = {name.removeprefix('module.'): value for name, value in contents.get('state_dict', contents).items()}
+    shapes = {name: getattr(value, 'shape', None) for name, value in found.items()}
+    wrong = [name for name, value in model.state_dict().items() if shapes.get(name) != value.shape]
+    if wrong:
+        names = ', '.join(wrong[:3]) + (', ...' if len(wrong) > 3 else '')
+        raise UserError(
+            f'{checkpoint} is not of this model: {len(wrong)} weights are missing or of other shapes ({names})'
+        )
+
+
+def protocol_of(cfg: Config, metrics: Mapping[str, Any], frozen: bool) -> dict[str, Any]:
+    """Name of the protocol and its settings, from what was measured and how the network was trained."""
+    model = cfg.get('model', {})
+    epochs = {k: v for k, v in (cfg.get('train_cfg') or {}).items() if k in ('max_epochs', 'max_iters')}
+    if any(key.startswith('coco/') for key in metrics):
+        return dict(name='detection', model=model.get('type'), **epochs)
+    if 'mIoU' in metrics:
+        head = (model.get('decode_head') or {}).get('type') or ''
+        return dict(name='segmentation', model='linear' if frozen else head.rpartition('.')[2], **epochs)
+    if not any(key.startswith('accuracy') for key in metrics):
+        return dict(name='test', model=model.get('type'), **epochs)
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
+    part = {key: dataset[key] for key in ('fraction', 'list_file') if dataset.get(key) not in (None, 1, 1.0)}
+    if part:
+        return dict(name='semi', **part, **epochs)
+    kind = str(dataset.get('type')).rpartition('.')[2]
+    if kind == 'INaturalist':
+        years = [year for year in INATURALIST if year in Path(str(dataset.get('ann_file'))).name]
+        return dict(name='transfer', dataset=INATURALIST[years[0]] if years else kind, **epochs)
+    if kind in TRANSFER:
+        return dict(name='transfer', dataset=TRANSFER[kind], **epochs)
+    return dict(name='finetune', **epochs)
+
+
+def _innermost(backbone_cfg: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
+    """The config of the backbone itself, and whether it was held fixed."""
+    frozen = False
+    while isinstance(backbone_cfg.get('backbone'), Mapping):
+        frozen, backbone_cfg = True, backbone_cfg['backbone']
+    return backbone_cfg, frozen
+
+
+def _origin(backbone_cfg: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """The file that the backbone started from, and what that file says of itself where it is still there."""
+    start = (backbone_cfg.get('init_cfg') or {}).get('checkpoint')
+    if start is None or not Path(start).is_file():
+        return start, {}
+    meta = load_weights(start).get('meta') or {}
+    return start, {key: meta[key] for key in ('subnet', 'format', *SOURCE_KEYS) if meta.get(key) is not None}
+
+
+def _size(backbone_cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """Family, width and depth of a standard backbone; nothing of another."""
+    kind = str(backbone_cfg.get('type')).rpartition('.')[2]
+    arch = backbone_cfg.get('arch') if isinstance(backbone_cfg.get('arch'), Mapping) else backbone_cfg
+    try:
+        if kind == 'VisionTransformer':
+            return dict(family=kind, width=arch['embed_dims'], depth=arch['num_layers'])
+        if kind == 'SwinTransformer':
+            return dict(family=kind, width=arch['embed_dims'], depth=max(arch['depths']))
+        if kind == 'StaticResNet':
+            return dict(family='ResNet', width=arch['mid_channels'], depth=list(arch['stage_blocks']))
+        if kind == 'ResNet':
+            return dict(family=kind, width=arch.get('base_channels', 64), depth=list(STAGES[arch['depth']]))
+    except KeyError:
+        pass
+    return {}
+
+
+def _source(dataset: Mapping[str, Any] | None) -> str:
+    """Where a data set comes from, by its config."""
+    parts = []
+    while dataset:
+        root = dataset.get('data_root')
+        files = [f'{key} {dataset[key]}' for key in FILES if dataset.get(key) not in (None, '', 1.0)]
+        parts.append(' '.join(filter(None, [str(dataset.get('type')).rpartition('.')[2], root, ', '.join(files)])))
+        dataset = dataset.get('dataset')
+    return ' of '.join(parts) or 'unknown'
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return float(value) == float(value)
+    except (TypeError, ValueError):
+        return False
