@@ -8,6 +8,7 @@ from .comparison import Comparison, EvalOptions, open_comparison
 from .features import FeatureReader, gather_rows
 from .images import EvalImages, build_dataset, image_folder, open_split_pair
 from .knn import NeighbourSearch, evaluate_knn, knn_accuracy
+from .knn_hook import KnnHook
 from .networks import LoadedNetwork, open_network
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     'EvalImages',
     'EvalOptions',
     'FeatureReader',
+    'KnnHook',
     'LoadedNetwork',
     'NeighbourSearch',
     'build_dataset',

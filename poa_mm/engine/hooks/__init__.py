@@ -5,7 +5,6 @@ from .batch_size import BatchSizeCheckHook
 from .checkpoint import AtomicCheckpointHook
 from .dataset_check import DatasetCheckHook
 from .freeze_last_layer import FreezeLastLayerHook
-from .knn_hook import KnnHook
 from .label_map_check import LabelMapCheckHook
 from .pretrain_schedule import PretrainScheduleHook
 from .runtime_info import LazyRuntimeInfoHook
@@ -18,7 +17,6 @@ __all__ = [
     'BatchSizeCheckHook',
     'DatasetCheckHook',
     'FreezeLastLayerHook',
-    'KnnHook',
     'LabelMapCheckHook',
     'LazyRuntimeInfoHook',
     'PretrainScheduleHook',

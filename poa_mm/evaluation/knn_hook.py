@@ -14,15 +14,15 @@ from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from poa_mm.engine.hooks.common import unwrapped
 from poa_mm.errors import UserError
-from poa_mm.evaluation.comparison import merge_settings
-from poa_mm.evaluation.features import FeatureReader
-from poa_mm.evaluation.images import EvalImages, open_split_pair
-from poa_mm.evaluation.knn import check_ks, evaluate_knn
-from poa_mm.evaluation.knn_protocol import KNN_DEFAULTS
 from poa_mm.registry import HOOKS
 
-from .common import unwrapped
+from .comparison import merge_settings
+from .features import FeatureReader
+from .images import EvalImages, open_split_pair
+from .knn import check_ks, evaluate_knn
+from .knn_protocol import KNN_DEFAULTS
 
 
 @HOOKS.register_module()

@@ -14,8 +14,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 import poa_mm
-from poa_mm.engine.hooks import KnnHook
-from poa_mm.evaluation import EvalImages, build_dataset, evaluate_knn
+from poa_mm.evaluation import EvalImages, KnnHook, build_dataset, evaluate_knn
 from poa_mm.evaluation.features import FeatureReader
 
 SIZES = dict(split='train', image_size=24)
