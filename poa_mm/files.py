@@ -1,18 +1,19 @@
-"""Files: read without running anything that they name, written whole or not at all.
+"""Files: read without executing anything in them, written completely or not at all.
 
 MMEngine's checkpoints also hold objects (the history of the log), which ``torch.load(weights_only=True)``
-refuses. Here every class that is neither a tensor nor a plain container becomes an inert stand-in.
+refuses. Here every class other than tensors and plain containers is replaced by an inert object.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from poa_mm.errors import UserError
 
 
 class Inert(dict):
-    """Stands in for an object that is not wanted; takes whatever pickle gives it."""
+    """Replaces an object that is not needed; accepts any state that pickle gives it."""
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__()
@@ -43,7 +44,7 @@ REBUILDS_TENSOR = ('_rebuild_tensor_v2', '_rebuild_tensor_v3', '_rebuild_paramet
 
 
 class InertUnpickler(pickle.Unpickler):
-    """Resolves the names that tensors are made of, and no other."""
+    """Resolves only the names that tensors are made of."""
 
     def find_class(self, module: str, name: str) -> Any:
         rebuilds_tensor = module == 'torch._utils' and name in REBUILDS_TENSOR
@@ -55,30 +56,31 @@ class InertUnpickler(pickle.Unpickler):
         return Inert
 
 
+INCOMPLETE = '.incomplete'
 INERT_PICKLE = SimpleNamespace(Unpickler=InertUnpickler, load=pickle.load, __name__='pickle')
 
 
 def load_weights(path: str | Path) -> dict:
-    """The contents of a file that ``torch.save`` wrote, tensors mapped from the disk.
+    """Load a file written by ``torch.save``, its tensors memory-mapped.
 
-    Parts that are not looked at (the optimizer's state) are not read.
+    Tensors that are never used (the optimizer's state) are not read from the disk.
 
     Raises:
-        UserError: If there is no such file.
-        UserError: If it is no PyTorch file, or does not hold a dict.
+        UserError: If the file does not exist.
+        UserError: If it is not a PyTorch file, or does not hold a dict.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f'checkpoint {str(path)!r} does not exist')
     if not zipfile.is_zipfile(path):
-        raise UserError(f'{path} is no checkpoint: not a file of PyTorch, or cut short')
+        raise UserError(f'{path} is not a PyTorch checkpoint, or is truncated')
     try:
         contents = torch.load(path, map_location='cpu', weights_only=False, mmap=True, pickle_module=INERT_PICKLE)
     except Exception as error:  # damaged pickles raise anything
         reason = str(error).partition('\n')[0]
-        raise UserError(f'{path} is no checkpoint that PyTorch can read: {reason}') from error
+        raise UserError(f'{path} is a checkpoint that PyTorch cannot read: {reason}') from error
     if not isinstance(contents, dict) or isinstance(contents, Inert):
-        raise UserError(f'{path} is no checkpoint: it holds a {type(contents).__name__}')
+        raise UserError(f'{path} is not a checkpoint: it holds a {type(contents).__name__}, not a dict')
     return contents
 
 
@@ -90,11 +92,52 @@ def differing_shapes(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]
             yield name, *shapes
 
 
-def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Call ``write`` with a neighbouring file, then rename it: ``path`` is never half written."""
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+def write_atomically(path: str | Path, write: Callable[[BinaryIO], Any]) -> Path:
+    """Write a file so that ``path`` is always either the old file or the complete new one, also after a power failure.
+
+    Args:
+        path: The file; its folder is created.
+        write: Called with a temporary binary file in the same folder, which is then renamed.
+
+    Returns:
+        The path.
+
+    Raises:
+        UserError: If the machine cannot write it, for instance because the disk is full.
+    """
+    path = Path(path)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}{INCOMPLETE}')
     try:
-        write(temporary)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, 'wb') as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())  # else a power failure may leave the new name without the data
         temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise UserError(f'cannot write {path}: {error.strerror or error}') from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write a text file with :func:`write_atomically`."""
+    return write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def remove_incomplete(folder: str | Path, suffix: str) -> None:
+    """Delete temporary files of :func:`write_atomically` that a killed process left for files ending in ``suffix``."""
+    for path in Path(folder).glob(f'.*{suffix}.*{INCOMPLETE}'):
+        path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write the folder's entry of a renamed file to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

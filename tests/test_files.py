@@ -6,13 +6,15 @@ import os
 import pickle
 import zipfile
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 
-from poa_mm.files import Inert, InertUnpickler, load_weights, write_atomically
+from poa_mm.errors import UserError
+from poa_mm.files import Inert, InertUnpickler, load_weights, remove_incomplete, write_atomically, write_text
 
 
 class Runs:
@@ -112,17 +114,17 @@ def test_what_is_no_file_of_weights(tmp_path):
     path = tmp_path / 'x.pth'
     refused(ValueError, 'does not exist')
     path.write_bytes(b'')
-    refused(ValueError, 'cut short')
+    refused(ValueError, 'truncated')
     path.write_bytes(pickle.dumps(dict(a=1)))
-    refused(ValueError, 'not a file of PyTorch')
+    refused(ValueError, 'not a PyTorch checkpoint')
     torch.save(dict(a=torch.randn(500)), path)
     whole = path.read_bytes()
     for share in (0.1, 0.5, 0.9):
         path.write_bytes(whole[: int(share * len(whole))])
-        refused(ValueError, 'cut short')
+        refused(ValueError, 'truncated')
     with zipfile.ZipFile(path, 'w') as archive:
         archive.writestr('readme.txt', 'no weights')
-    refused(ValueError, 'no checkpoint that PyTorch can read')
+    refused(ValueError, 'a checkpoint that PyTorch cannot read')
     for content in ([1, 2], torch.ones(1), Runs(dict)):
         torch.save(content, path)
         refused(ValueError, 'it holds a ')
@@ -141,7 +143,7 @@ def with_pickle(path, change):
 
 def test_a_damaged_pickle_inside_a_whole_archive(tmp_path):
     path = with_pickle(tmp_path / 'damaged.pth', lambda text: text[: len(text) // 2])
-    with pytest.raises(ValueError, match='no checkpoint that PyTorch can read') as stopped:
+    with pytest.raises(ValueError, match='a checkpoint that PyTorch cannot read') as stopped:
         load_weights(path)
     assert '\n' not in str(stopped.value)
 
@@ -161,14 +163,50 @@ def test_no_way_through_the_attributes_of_what_is_allowed(tmp_path):
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / 'result.json'
-    write_atomically(path, lambda temporary: temporary.write_text('first'))
+    path = tmp_path / 'new folder' / 'result.json'
+    assert write_text(str(path), 'first µ') == path and path.read_text(encoding='utf-8') == 'first µ'
 
-    def breaks_off(temporary):
-        assert temporary.parent == tmp_path and temporary != path
-        temporary.write_text('half')
-        raise RuntimeError('disk full')
+    def breaks_off(file):
+        assert Path(file.name).parent == path.parent and Path(file.name) != path
+        file.write(b'half')
+        raise RuntimeError('a bug')
 
-    with pytest.raises(RuntimeError, match='disk full'):
+    with pytest.raises(RuntimeError, match='a bug'):
         write_atomically(path, breaks_off)
-    assert path.read_text() == 'first' and list(tmp_path.iterdir()) == [path]
+    assert path.read_text(encoding='utf-8') == 'first µ' and list(path.parent.iterdir()) == [path]
+
+
+def test_a_killed_process_leaves_the_old_file(tmp_path):
+    path = write_text(tmp_path / 'iter_3.pth', 'old')
+    child = os.fork()
+    if child == 0:  # dies while it writes, without any cleaning up
+        write_atomically(path, lambda file: (file.write(b'half'), file.flush(), os._exit(9)))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert path.read_text() == 'old' and len(list(tmp_path.iterdir())) == 2
+    remove_incomplete(tmp_path, '.json')
+    assert len(list(tmp_path.iterdir())) == 2
+    remove_incomplete(tmp_path, '.pth')
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_the_machine_cannot_write_is_one_sentence(tmp_path, monkeypatch):
+    def full(file):
+        with open('/dev/full', 'wb') as disk:
+            torch.save(dict(a=torch.ones(1000)), disk)
+
+    path = tmp_path / 'x.pth'
+    with pytest.raises(UserError, match=f'cannot write {path}: No space left on device'):
+        write_atomically(path, full)
+    assert not list(tmp_path.iterdir())
+    path.write_text('a file, not a folder')
+    with pytest.raises(UserError, match=r'cannot write .*x\.pth/y: (Not a directory|File exists)'):
+        write_text(path / 'y', 'text')
+
+
+def test_data_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
+    done = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, 'fsync', lambda fd: done.append(os.readlink(f'/proc/self/fd/{fd}')) or fsync(fd))
+    monkeypatch.setattr(Path, 'replace', lambda self, target: done.append('rename') or replace(self, target))
+    write_text(tmp_path / 'x.json', '{}')
+    assert done[0].endswith('.incomplete') and done[1:] == ['rename', str(tmp_path)]

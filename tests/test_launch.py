@@ -113,7 +113,7 @@ def test_resume(tmp_path):
     with pytest.raises(ValueError, match='iter_2'):
         set_resume(Config(dict(start)), 'auto')
     newest.touch()
-    with pytest.raises(ValueError, match=r'iter_2\.pth is no checkpoint'):
+    with pytest.raises(ValueError, match=r'iter_2\.pth is not a PyTorch checkpoint'):
         set_resume(Config(dict(start)), 'auto')
     torch.save(dict(state_dict={}, meta={}), newest)
     with pytest.raises(ValueError, match=r'iter_2\.pth holds weights alone'):

@@ -237,8 +237,7 @@ class State:
             content = dict(meta=self.meta, step=step, grids=grids)
             if best is not None:
                 content['best'] = best
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path, lambda temporary: torch.save(content, temporary))
+            write_atomically(self.path, lambda file: torch.save(content, file))
         barrier()
 
     def load(self) -> int:

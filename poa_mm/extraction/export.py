@@ -9,7 +9,7 @@ import torch
 
 import poa_mm
 from poa_mm.elastic import Subnet, collect_slice_rules, slice_state_dict
-from poa_mm.files import write_atomically
+from poa_mm.files import write_atomically, write_text
 from poa_mm.models.backbones import ElasticBackbone
 
 from .file_format import source_of
@@ -60,12 +60,8 @@ def export_subnet(
         ),
         state_dict=target.weights(backbone, subnet, backbone.extract(subnet)),
     )
-    out_dir = Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    path = out_dir / f'{name}.pth'
-    write_atomically(path, lambda temporary: torch.save(contents, temporary))
-    snippet = _snippet(path.name, contents['meta'])
-    write_atomically(path.with_suffix('.py'), lambda temporary: temporary.write_text(snippet))
+    path = write_atomically(Path(out_dir, f'{name}.pth'), lambda file: torch.save(contents, file))
+    write_text(path.with_suffix('.py'), _snippet(path.name, contents['meta']))
     return path
 
 

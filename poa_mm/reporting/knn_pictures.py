@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from poa_mm.errors import UserError
+from poa_mm.files import write_atomically
 
 Results = Sequence[Mapping[str, Any]]
 
@@ -145,7 +146,4 @@ def _as_key(depth: int | Sequence[int]) -> int | tuple[int, ...]:
 
 def _save(figure: Figure, path: str | Path) -> Path:
     FigureCanvasAgg(figure)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    return path
+    return write_atomically(path, lambda file: figure.savefig(file, format=Path(path).suffix[1:]))

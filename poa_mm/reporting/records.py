@@ -15,7 +15,7 @@ import torch
 
 import poa_mm
 from poa_mm.errors import UserError
-from poa_mm.files import write_atomically
+from poa_mm.files import write_text
 
 
 def versions(*toolboxes: str) -> dict[str, str]:
@@ -41,11 +41,7 @@ def versions(*toolboxes: str) -> dict[str, str]:
 
 def write_json(path: str | Path, content: Mapping[str, Any]) -> Path:
     """Write a result file; never leaves half of one."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(content, indent=1) + '\n'
-    write_atomically(path, lambda temporary: temporary.write_text(text))
-    return path
+    return write_text(path, json.dumps(content, indent=1) + '\n')
 
 
 def read_knn(path: str | Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from poa_mm.errors import UserError
+from poa_mm.files import write_atomically
 
 from .tables import CORRUPTIONS
 
@@ -49,7 +50,4 @@ def plot_robustness(results: Sequence[Mapping[str, Any]], path: str | Path, titl
             axes.set_ylabel('accuracy, %')
     figure.suptitle(title, fontsize=10)
     FigureCanvasAgg(figure)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    return path
+    return write_atomically(path, lambda file: figure.savefig(file, format=Path(path).suffix[1:]))

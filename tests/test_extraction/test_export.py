@@ -10,7 +10,6 @@ from mmengine.runner import load_checkpoint
 from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 
 from poa_mm.extraction import count_params, export_subnet, load_pretrained
-from poa_mm.files import write_atomically
 
 
 def build(config):
@@ -70,16 +69,3 @@ def test_unknown_subnet_writes_nothing(pretrained, tmp_path):
     with pytest.raises(ValueError, match='20x2 is not in this space; allowed are widths 16, 24, 32; depths'):
         export_subnet(backbone, '20x2', tmp_path / 'out', meta)
     assert not (tmp_path / 'out').exists()
-
-
-def test_a_broken_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / 'x.txt'
-    path.write_text('old')
-
-    def write(temporary):
-        temporary.write_text('half')
-        raise OSError('disk full')
-
-    with pytest.raises(OSError, match='disk full'):
-        write_atomically(path, write)
-    assert path.read_text() == 'old' and list(tmp_path.iterdir()) == [path]

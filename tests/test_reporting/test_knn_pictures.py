@@ -37,7 +37,7 @@ def results():
 def figures(monkeypatch):
     saved = []
     original = Figure.savefig
-    monkeypatch.setattr(Figure, 'savefig', lambda self, path: saved.append(self) or original(self, path))
+    monkeypatch.setattr(Figure, 'savefig', lambda self, *a, **k: saved.append(self) or original(self, *a, **k))
     return saved
 
 

@@ -1,6 +1,5 @@
 """Checkpoints that survive a crash while they are written."""
 
-import os
 from pathlib import Path
 
 from mmengine.dist import is_main_process
@@ -9,11 +8,10 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from poa_mm.errors import UserError
+from poa_mm.files import remove_incomplete, write_atomically
 from poa_mm.registry import HOOKS
 
 from ..sharded_adamw import ShardedAdamW
-
-TEMPORARY = '.incomplete'
 
 
 @register_backend('atomic_local')
@@ -21,23 +19,12 @@ class AtomicLocalBackend(LocalBackend):
     """Local files that are either the old ones or complete new ones, never in between."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write bytes to a temporary file beside ``filepath``, then rename it."""
-        temporary = f'{filepath}{TEMPORARY}'
-        super().put(obj, temporary)
-        _replace(temporary, filepath)
+        """Write bytes to a temporary file in the same folder, then rename it."""
+        write_atomically(filepath, lambda file: file.write(obj))
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
-        """Write text to a temporary file beside ``filepath``, then rename it."""
-        temporary = f'{filepath}{TEMPORARY}'
-        super().put_text(obj, temporary, encoding)
-        _replace(temporary, filepath)
-
-
-def _replace(temporary: str, filepath: str | Path) -> None:
-    # Without fsync, a power failure may leave the new name with none of the data.
-    with open(temporary, 'rb+') as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, filepath)
+        """Write text to a temporary file in the same folder, then rename it."""
+        self.put(obj.encode(encoding), filepath)
 
 
 @HOOKS.register_module()
@@ -69,8 +56,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """Prepare the folder and remove what a crash left."""
         super().before_train(runner)
         if is_main_process():
-            for path in Path(self.out_dir).glob(f'*.pth{TEMPORARY}'):
-                path.unlink()
+            remove_incomplete(self.out_dir, '.pth')
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         optimizer = getattr(runner.optim_wrapper, 'optimizer', None)

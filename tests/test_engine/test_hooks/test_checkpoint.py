@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.fileio import LocalBackend
 from mmengine.runner.checkpoint import _load_checkpoint
 
 from poa_mm.engine import AtomicCheckpointHook
+from poa_mm.engine.hooks.checkpoint import AtomicLocalBackend
 
 POA_HOOKS = [
     dict(type='PretrainScheduleHook', temp_start=0.04, temp_final=0.07, temp_steps=3, patch_loss_start=2),
@@ -34,18 +34,18 @@ class Crash(Exception):
 
 
 def _half_written(monkeypatch, after):
-    """The disk fills up in the middle of the checkpoint that follows ``after`` whole ones."""
-    real, count = LocalBackend.put, 0
+    """The process is killed in the middle of the checkpoint that follows ``after`` whole ones."""
+    real, count = AtomicLocalBackend.put, 0
 
     def put(self, obj, filepath):
         nonlocal count
-        count += 1
+        count += str(filepath).endswith('.pth')
         if count <= after:
             return real(self, obj, filepath)
-        real(self, obj[: len(obj) // 2], filepath)
+        Path(filepath).with_name(f'.{Path(filepath).name}.1.incomplete').write_bytes(obj[: len(obj) // 2])
         raise Crash
 
-    monkeypatch.setattr(LocalBackend, 'put', put)
+    monkeypatch.setattr(AtomicLocalBackend, 'put', put)
 
 
 @pytest.mark.parametrize('counts', [1, 2])
@@ -92,7 +92,7 @@ def test_crash_while_writing(make_runner, monkeypatch):
         _half_written(context, after=2)
         with pytest.raises(Crash):
             runner.train()
-    assert _files(runner) == ['iter_2.pth', 'iter_3.pth.incomplete', 'last_checkpoint']
+    assert _files(runner) == ['.iter_3.pth.1.incomplete', 'iter_2.pth', 'last_checkpoint']
     assert _pointer(runner) == 'iter_2.pth'
 
     resumed = make_runner(default_hooks=_saving(max_keep_ckpts=1), resume=True)
@@ -104,7 +104,7 @@ def test_crash_while_writing(make_runner, monkeypatch):
 
 def test_crash_before_the_pointer(make_runner, monkeypatch):
     runner = make_runner(default_hooks=_saving(max_keep_ckpts=1))
-    real = LocalBackend.put_text
+    real = AtomicLocalBackend.put_text
 
     def put_text(self, obj, filepath, encoding='utf-8'):
         if 'iter_3' in obj:
@@ -112,7 +112,7 @@ def test_crash_before_the_pointer(make_runner, monkeypatch):
         real(self, obj, filepath, encoding)
 
     with monkeypatch.context() as context:
-        context.setattr(LocalBackend, 'put_text', put_text)
+        context.setattr(AtomicLocalBackend, 'put_text', put_text)
         with pytest.raises(Crash):
             runner.train()
     assert _pointer(runner) == 'iter_2.pth'
@@ -126,16 +126,17 @@ def test_crash_before_the_pointer(make_runner, monkeypatch):
 
 def test_old_ones_are_deleted_after_the_new_one(make_runner, monkeypatch):
     present = []
-    real = LocalBackend.put
+    real = AtomicLocalBackend.put
 
     def put(self, obj, filepath):
         real(self, obj, filepath)
-        present.append(sorted(path.name for path in Path(filepath).parent.glob('*.pth*')))
+        if str(filepath).endswith('.pth'):
+            present.append(sorted(path.name for path in Path(filepath).parent.glob('*.pth')))
 
-    monkeypatch.setattr(LocalBackend, 'put', put)
+    monkeypatch.setattr(AtomicLocalBackend, 'put', put)
     runner = make_runner(default_hooks=_saving(max_keep_ckpts=2))
     runner.train()
-    assert present[2] == ['iter_1.pth', 'iter_2.pth', 'iter_3.pth.incomplete']
+    assert present[2] == ['iter_1.pth', 'iter_2.pth', 'iter_3.pth']
     assert _files(runner) == ['iter_3.pth', 'iter_4.pth', 'last_checkpoint']
 
 
