@@ -4,6 +4,7 @@ from .collate import multi_crop_collate
 from .demo import DemoDataset
 from .masks import batch_masks, block_mask
 from .multi_crop import View, random_view
+from .reading import UnreadableImageError, describe, open_class_folders, open_dataset, read_image
 from .sampler import Draw, SeededInfiniteSampler
 from .views import ViewsDataset
 
@@ -11,10 +12,15 @@ __all__ = [
     'DemoDataset',
     'Draw',
     'SeededInfiniteSampler',
+    'UnreadableImageError',
     'View',
     'ViewsDataset',
     'batch_masks',
     'block_mask',
+    'describe',
     'multi_crop_collate',
+    'open_class_folders',
+    'open_dataset',
     'random_view',
+    'read_image',
 ]

@@ -7,20 +7,17 @@ import cv2
 import numpy as np
 import torch
 from mmengine.logging import print_log
-from torch.utils.data import Dataset, get_worker_info
+from torch.utils.data import Dataset
 
 from poa_mm.errors import UserError
 from poa_mm.registry import DATASETS
 
 from .multi_crop import View, random_view
+from .reading import UnreadableImageError, open_dataset, read_image
 from .sampler import Draw
 
 KINDS = ('global_1', 'global_2', 'local')
 MAX_UNREADABLE = 10  # in a row
-
-
-class UnreadableImageError(ValueError):
-    """An image that cannot be read."""
 
 
 @DATASETS.register_module()
@@ -28,7 +25,7 @@ class ViewsDataset(Dataset):
     """Two global views and several local ones of every image of another dataset.
 
     The views are a pure function of the draw: the same for any number of workers and after a resume. An image that
-    cannot be read is told with its path, and the next one of the dataset takes its place.
+    cannot be read is logged with its path and replaced by the next image of the dataset.
 
     Args:
         dataset: Config of any OpenMMLab dataset (or the dataset itself) whose pipeline gives ``img``,
@@ -64,7 +61,7 @@ class ViewsDataset(Dataset):
                 'global_1 and global_2 must be one view each, of one size, but are '
                 f'{first.number} of {first.size} px and {second.number} of {second.size} px.'
             )
-        self.dataset = _build(dataset)
+        self.dataset = open_dataset(dataset)
 
     @property
     def metainfo(self) -> dict:
@@ -88,8 +85,6 @@ class ViewsDataset(Dataset):
             UnreadableImageError: If ten images in a row cannot be read; the message has the path of the last.
         """
         draw = Draw(*draw) if isinstance(draw, tuple) else Draw(draw, draw)
-        if get_worker_info() is not None:
-            cv2.setNumThreads(0)  # the workers are the parallelism
         image = self._load_or_next(draw.index)
         rng = np.random.default_rng((draw.seed, draw.position))
         crops = {kind: [random_view(image, view, rng) for _ in range(view.number)] for kind, view in self.views.items()}
@@ -101,14 +96,14 @@ class ViewsDataset(Dataset):
         )
 
     def _load_or_next(self, index: int) -> np.ndarray:
-        """One bad file must not end a run of weeks, least of all again after each resume."""
+        """One bad file must not end a run of weeks, and again after each resume."""
         for tried in range(MAX_UNREADABLE):
             try:
                 return self.load((index + tried) % len(self))
             except UnreadableImageError as error:
                 if tried + 1 == MAX_UNREADABLE:
                     raise
-                print_log(f'{error}; taking the next one', 'current', logging.WARNING)
+                print_log(f'{error}; using the next image', 'current', logging.WARNING)
 
     def load(self, index: int) -> np.ndarray:
         """Image of an index, (H, W, 3) uint8 RGB, not augmented.
@@ -117,32 +112,7 @@ class ViewsDataset(Dataset):
             UnreadableImageError: If it cannot be read.
             UserError: If the dataset does not load images.
         """
-        try:
-            results = self.dataset[index]
-        except Exception as error:
-            path = self.dataset.get_data_info(index).get('img_path', f'number {index}')
-            raise UnreadableImageError(f'cannot read image {path}: {error}') from error
-        if 'img' not in results:
-            raise UserError("the dataset gives no 'img': add dict(type='LoadImageFromFile') to its pipeline.")
-        return cv2.cvtColor(results['img'], cv2.COLOR_BGR2RGB)
-
-
-def _build(dataset: dict | Sized) -> Sized:
-    root = dataset.get('data_root') if isinstance(dataset, dict) else None
-    try:
-        if isinstance(dataset, dict):
-            dataset = DATASETS.build(dataset)
-        if hasattr(dataset, 'full_init'):
-            dataset.full_init()
-    except FileNotFoundError as error:
-        raise UserError(f"the data '{error.filename}' does not exist: set data_root to a folder of images.") from error
-    except NotADirectoryError as error:
-        raise UserError(f"the data '{error.filename}' is no folder: set data_root to a folder of images.") from error
-    except RuntimeError as error:
-        if 'Found 0 files' not in str(error):  # mmpretrain's words
-            raise
-        raise UserError(f'the data {root!r} holds no images: set data_root to a folder of images.') from error
-    return dataset
+        return read_image(self.dataset, index)
 
 
 def _pack(crops: list[np.ndarray], size: int) -> torch.Tensor:

@@ -6,7 +6,7 @@ from poa_mm.reporting.tables import markdown_table, result_table
 from .candidates import Candidate, gather_candidates, thumbnail_features
 from .comparison import Comparison, EvalOptions, open_comparison
 from .features import FeatureReader, gather_rows
-from .images import EvalImages, build_dataset, image_folder, open_split_pair
+from .images import EvalImages, open_split_pair
 from .knn import NeighbourSearch, evaluate_knn, knn_accuracy
 from .knn_hook import KnnHook
 from .networks import LoadedNetwork, open_network
@@ -20,11 +20,9 @@ __all__ = [
     'KnnHook',
     'LoadedNetwork',
     'NeighbourSearch',
-    'build_dataset',
     'evaluate_knn',
     'gather_candidates',
     'gather_rows',
-    'image_folder',
     'knn_accuracy',
     'markdown_table',
     'open_comparison',

@@ -94,7 +94,7 @@ class FeatureReader:
         for item in items:
             if item.image is None and item.reason not in self.unreadable:
                 self.unreadable.append(item.reason)
-                _warn(f'cannot read image {item.reason}')
+                _warn(item.reason)
         items = [item for item in items if item.image is not None]
         if not items:
             return None
@@ -150,7 +150,7 @@ class FeatureReader:
         found = list(dict.fromkeys(reason for share in shares for reason in share))
         if found and is_main_process():
             for reason in found[len(self.unreadable) :]:  # other processes' loggers are silent
-                _warn(f'cannot read image {reason}')
+                _warn(reason)
             _warn(f'{len(found)} images could not be read and were left out')
         return sorted(found)
 

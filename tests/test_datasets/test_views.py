@@ -142,7 +142,7 @@ def test_a_folder_without_images_and_a_file_are_told(tmp_path):
     with pytest.raises(ValueError, match='holds no images: set data_root'):
         build(tmp_path, with_label=False)
     (tmp_path / 'file').touch()
-    with pytest.raises(ValueError, match='is no folder: set data_root'):
+    with pytest.raises(ValueError, match='is not a folder: set data_root'):
         build(tmp_path / 'file', with_label=False)
 
 

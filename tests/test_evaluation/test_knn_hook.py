@@ -14,7 +14,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 import poa_mm
-from poa_mm.evaluation import EvalImages, KnnHook, build_dataset, evaluate_knn
+from poa_mm.datasets import open_dataset
+from poa_mm.evaluation import EvalImages, KnnHook, evaluate_knn
 from poa_mm.evaluation.features import FeatureReader
 
 SIZES = dict(split='train', image_size=24)
@@ -95,7 +96,7 @@ def test_logged_and_training_undisturbed(tmp_path):
 
     # The last one is what the protocol gives for the final teacher and the evenly chosen gallery.
     backbone = runner.model.teacher.backbone
-    train_set, val = (build_dataset(CONFIG['knn'][key]) for key in ('train', 'val'))
+    train_set, val = (open_dataset(CONFIG['knn'][key]) for key in ('train', 'val'))
     gallery = train_set.get_subset(np.linspace(0, 39, 30).round().astype(int).tolist())
     norm = runner.model.data_preprocessor
     reader = FeatureReader(

@@ -106,8 +106,8 @@ def test_unreadable_images_are_named_and_counted(place, protocol):
         (dict(val='val_empty_class'), 'has class folders without images: dim'),
         (dict(val='flat'), 'has no labels: images must lie in one sub-folder per class'),
         (dict(val='nothing'), 'has no labels: images must lie in one sub-folder per class'),
-        (dict(val='no_images'), 'has class folders, but none of them has images'),
-        (dict(train='no_images'), 'has class folders, but none of them has images'),
+        (dict(val='no_images'), 'holds no images'),
+        (dict(train='no_images'), 'holds no images'),
         (dict(val='unreadable'), 'images( of the validation set)? could be read'),
         (dict(checkpoint='broken.pth'), 'are not finite: its weights are broken'),
         (dict(checkpoint='nowhere.pth'), r"nowhere\.pth' does not exist"),
@@ -122,7 +122,7 @@ def test_bad_inputs(place, protocol, wrong, message):
 @pytest.mark.parametrize('protocol', worker.PROTOCOLS)
 @pytest.mark.parametrize(
     'data, message',
-    [([], 'the data set is empty'), ([dict(img_path='x.png')], 'the data set has no labels')],
+    [([], "the data 'Listed' holds no images"), ([dict(img_path='x.png')], 'the data set has no labels')],
 )
 def test_data_sets_of_a_config(place, protocol, data, message):
     @DATASETS.register_module(force=True)

@@ -1,0 +1,104 @@
+"""Opens data sets and reads their images: the one way for pre-training and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmengine.dataset import BaseDataset
+from torch.utils.data import Dataset, get_worker_info
+
+from poa_mm.errors import UserError
+from poa_mm.registry import DATASETS
+
+# How mmpretrain's folders and MMEngine's lists say that there are no images.
+EMPTY = ('Found 0 files', 'at least one array')
+
+
+class UnreadableImageError(UserError):
+    """An image file that cannot be read; the message has its path and the reason."""
+
+
+def open_dataset(dataset: Mapping | Dataset) -> Dataset:
+    """Build a data set from its config and load its list of images.
+
+    Args:
+        dataset: The config; or the data set itself, whose list is loaded.
+
+    Raises:
+        UserError: If its files are missing or it has no images.
+    """
+    where = dataset.get('data_root') or dataset.get('type') if isinstance(dataset, Mapping) else describe(dataset)
+    try:
+        if isinstance(dataset, Mapping):
+            dataset = DATASETS.build({'_scope_': 'poa_mm', **dataset})
+        if hasattr(dataset, 'full_init'):
+            dataset.full_init()
+    except FileNotFoundError as error:
+        where = str(error.filename or where)
+        raise UserError(f'the data {where!r} does not exist: set data_root to a folder of images') from error
+    except NotADirectoryError as error:
+        raise UserError(f'the data {error.filename!r} is not a folder: set data_root to a folder of images') from error
+    except (RuntimeError, ValueError) as error:
+        if not any(text in str(error) for text in EMPTY):
+            raise
+        raise UserError(f'the data {where!r} holds no images: set data_root to a folder of images') from error
+    return dataset
+
+
+def open_class_folders(path: str | Path) -> BaseDataset:
+    """The data set of a folder with one sub-folder of images per class, classes in alphabetical order.
+
+    Raises:
+        UserError: If the folder does not exist, has no class folders, or one of them has no images.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise UserError(f'data folder {str(path)!r} does not exist')
+    classes = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith('.'))
+    if not classes:
+        raise UserError(f'{path} has no labels: images must lie in one sub-folder per class')
+    config = dict(
+        type='mmpretrain.CustomDataset',
+        data_root=str(path),
+        pipeline=[dict(type='mmpretrain.LoadImageFromFile')],
+        metainfo=dict(classes=tuple(classes)),
+        test_mode=True,
+    )
+    dataset = open_dataset(config)
+    present = {dataset.get_data_info(i)['gt_label'] for i in range(len(dataset))}
+    empty = [name for label, name in enumerate(classes) if label not in present]
+    if empty:
+        raise UserError(f'{path} has class folders without images: {", ".join(empty)}')
+    return dataset
+
+
+def read_image(dataset: Dataset, index: int) -> np.ndarray:
+    """An image (H, W, 3) uint8 RGB of a data set whose pipeline gives ``img`` in OpenCV's order BGR.
+
+    Raises:
+        UnreadableImageError: If the pipeline fails.
+        UserError: If the pipeline does not load images.
+    """
+    if get_worker_info() is not None:
+        cv2.setNumThreads(0)  # the workers are the parallelism
+    try:
+        results = dataset[index]
+    except Exception as error:  # every decoder has its own
+        path = dataset.get_data_info(index).get('img_path', f'number {index}')
+        reason = str(error).partition('\n')[0] or type(error).__name__
+        raise UnreadableImageError(f'cannot read image {path}: {reason}') from error
+    if 'img' not in results:
+        raise UserError(
+            f"the pipeline of {describe(dataset)} gives no 'img': it needs dict(type='LoadImageFromFile'), and must "
+            'not pack its results'
+        )
+    return cv2.cvtColor(results['img'], cv2.COLOR_BGR2RGB)
+
+
+def describe(dataset: Dataset) -> str:
+    """Class and folder of a data set, for messages and result files."""
+    root = getattr(dataset, 'img_prefix', '') or getattr(dataset, 'data_root', '')
+    return f'{type(dataset).__name__} {root}'.strip()
