@@ -22,19 +22,19 @@ LOSS_WEIGHTS = dict(cross_view=1.0, same_view=1.0, patch=1.0, koleo=0.1)
 
 
 class Outputs(NamedTuple):
-    """What a student gives for one batch: lists hold one tensor per head."""
+    """A student's outputs for one batch. Lists hold the logits of each head."""
 
-    features: Tensor  # (2B, D), backbone's image features of the global crops
-    image: list[Tensor]  # (2B, K)
-    local: list[Tensor]  # (vB, K)
-    patch: list[Tensor]  # (M, K), masked patches; empty while the masked-patch loss is off
+    features: Tensor  # (2B, D), the backbone's image features of the global crops
+    global_crops: list[Tensor]  # (2B, K)
+    local_crops: list[Tensor]  # (vB, K)
+    patches: list[Tensor]  # (M, K), masked patches; empty while the masked-patch loss is off
 
 
 class Targets(NamedTuple):
-    """What a teacher gives for one batch: lists hold one tensor per head."""
+    """A teacher's targets for one batch. Lists hold the distributions of each head."""
 
-    image: list[Tensor]  # (2B, K)
-    patch: list[Tensor]  # (M, K)
+    global_crops: list[Tensor]  # (2B, K)
+    patches: list[Tensor]  # (M, K)
 
 
 @MODELS.register_module()
@@ -131,7 +131,7 @@ class POA(BaseSelfSupervisor):
         """Losses of a batch from ``multi_crop_collate``, with the sub-network drawn for this step and process.
 
         Returns:
-            ``loss``, and for the log the mean over heads of every component.
+            What :meth:`compute_losses` returns, everything but ``loss`` detached; MMEngine logs the mean over heads.
 
         Raises:
             RuntimeError: If nobody has told the model the time.
@@ -142,15 +142,7 @@ class POA(BaseSelfSupervisor):
         losses = self.compute_losses(
             **inputs, subnet=subnet, teacher_temp=self.teacher_temp, patch_loss=self.patch_loss
         )
-        summary = {'loss': losses['loss']}
-        num_heads = len(self.head.heads)
-        for name in dict.fromkeys(key.rsplit('/', 1)[0] for key in losses if key != 'loss'):
-            if name in losses:
-                summary[name] = losses[name].detach()
-            else:
-                parts = [losses[f'{name}/{i}'].detach() for i in range(num_heads)]
-                summary[name] = torch.stack(parts).mean()
-        return summary
+        return {name: value if name == 'loss' else value.detach() for name, value in losses.items()}
 
     def compute_losses(
         self,
@@ -180,9 +172,9 @@ class POA(BaseSelfSupervisor):
             mask_weights: One over the number of masked patches of each one's crop, ``(M,)``; likewise.
 
         Returns:
-            ``loss``, the total; per head ``i`` ``intact_global/i``, ``intact_local/i``, ``intact_patch/i``,
-            the same of ``elastic`` (and ``distilled`` from an elastic teacher beside the intact one),
-            ``same_view/i``; and ``intact_koleo``, ``elastic_koleo``. All are unweighted.
+            ``loss``, the total. One value per head, ``(heads,)``: ``intact_global``, ``intact_local``,
+            ``intact_patch``, the same for ``elastic`` (and ``distilled`` from an elastic teacher beside the intact
+            one), ``same_view``. And ``intact_koleo``, ``elastic_koleo``. All but ``loss`` are unweighted.
 
         Raises:
             UserError: If the crops do not make up two global crops of at least two images each.
@@ -256,21 +248,11 @@ class POA(BaseSelfSupervisor):
             terms = self._cross_view(outputs[student], targets[teacher], mask_weights)
             for term, per_head in terms.items():
                 patch_factor = self.loss_weights['patch'] if term == 'patch' else 1.0
-                total = total + weight[name] * factor[name] * patch_factor * torch.stack(per_head).mean()
-                components.update({f'{name}_{term}/{i}': value for i, value in enumerate(per_head)})
+                total = total + weight[name] * factor[name] * patch_factor * per_head.mean()
+                components[f'{name}_{term}'] = per_head
         if len(outputs) == 2:
-            per_head = [
-                same_view(i_g, e_g, self.student_temp) + same_view(i_l, e_l, self.student_temp)
-                for i_g, e_g, i_l, e_l in zip(
-                    outputs['intact'].image,
-                    outputs['elastic'].image,
-                    outputs['intact'].local,
-                    outputs['elastic'].local,
-                )
-            ]
-            same = self.loss_weights['same_view'] * torch.stack(per_head).mean()
-            total = total + weight['elastic'] * same
-            components.update({f'same_view/{i}': value for i, value in enumerate(per_head)})
+            components['same_view'] = self._same_view(outputs['intact'], outputs['elastic'])
+            total = total + weight['elastic'] * (self.loss_weights['same_view'] * components['same_view'].mean())
         for name, student in outputs.items():
             crops = student.features.float().unflatten(0, (2, -1))
             components[f'{name}_koleo'] = koleo(crops[0]) + koleo(crops[1])
@@ -285,20 +267,26 @@ class POA(BaseSelfSupervisor):
             pairs.append(('distilled', 'elastic', 'elastic'))
         return pairs
 
-    def _cross_view(self, student: Outputs, targets: Targets, mask_weights: Tensor | None) -> dict[str, list[Tensor]]:
-        """``G``, ``C`` and ``P`` of one student, per head (POA, eq. 5 to 7)."""
+    def _cross_view(self, student: Outputs, targets: Targets, mask_weights: Tensor | None) -> dict[str, Tensor]:
+        """``G``, ``C`` and ``P`` of one student, each ``(heads,)`` (POA, eq. 5 to 7)."""
         temp, num_crops = self.student_temp, len(student.features)
         num_images = num_crops // 2
-        num_terms = 2 + 2 * (len(student.local[0]) // num_images)  # n_g + n_l
-        terms = {
-            'global': [cross_view_global(t, s, temp) / num_terms for t, s in zip(targets.image, student.image)],
-            'local': [cross_view_local(t, s, temp) / num_terms for t, s in zip(targets.image, student.local)],
-        }
+        num_terms = 2 + 2 * (len(student.local_crops[0]) // num_images)  # n_g + n_l
+        across = [cross_view_global(t, s, temp) for t, s in zip(targets.global_crops, student.global_crops)]
+        local = [cross_view_local(t, s, temp) for t, s in zip(targets.global_crops, student.local_crops)]
+        terms = {'global': torch.stack(across) / num_terms, 'local': torch.stack(local) / num_terms}
         if mask_weights is not None:
-            terms['patch'] = [
-                masked_patch(t, s, mask_weights, num_crops, temp) for t, s in zip(targets.patch, student.patch)
+            patch = [
+                masked_patch(t, s, mask_weights, num_crops, temp) for t, s in zip(targets.patches, student.patches)
             ]
+            terms['patch'] = torch.stack(patch)
         return terms
+
+    def _same_view(self, intact: Outputs, elastic: Outputs) -> Tensor:
+        """``S``, ``(heads,)``: the elastic student against the intact one (POA, eq. 10 and 11)."""
+        logits = zip(intact.global_crops, elastic.global_crops, intact.local_crops, elastic.local_crops)
+        temp = self.student_temp
+        return torch.stack([same_view(i_g, e_g, temp) + same_view(i_l, e_l, temp) for i_g, e_g, i_l, e_l in logits])
 
 
 def take_patches(patches: Tensor, indices: Tensor) -> Tensor:

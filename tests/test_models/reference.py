@@ -151,17 +151,17 @@ def step(student, teacher, crops, masks, sizes, temp, num_heads, run, lam=0.8):
             weight = lam if name == 'intact' else 1 - lam
             for term, value in zip(('global', 'local', 'patch'), parts):
                 if value is not None:
-                    result[f'{name}_{term}/{i}'] = value
+                    result.setdefault(f'{name}_{term}', []).append(value)
                     total = total + weight * value / num_heads
         same = 0
         for k in (0, 1):
             p = (out['intact'][k].detach() / 0.1).softmax(-1)
             same = same + entropy(p, out['elastic'][k]).mean()
-        result[f'same_view/{i}'] = same
+        result.setdefault('same_view', []).append(same)
         total = total + (1 - lam) * same / num_heads
     for name in ('intact', 'elastic'):
         first, second = features[name].split(num_images)
         result[f'{name}_koleo'] = koleo(first) + koleo(second)
         total = total + 0.1 * result[f'{name}_koleo'] / 2
-    result['loss'] = total
-    return result
+    result = {name: torch.stack(value) if isinstance(value, list) else value for name, value in result.items()}
+    return {**result, 'loss': total}
