@@ -17,7 +17,7 @@ from mmengine.visualization import Visualizer
 from torch import nn
 
 from poa_mm.extraction import export_subnet
-from poa_mm.extraction.formats import find_format
+from poa_mm.extraction.formats import network_weights
 from poa_mm.launch import enable_amp, load_config
 from poa_mm.models import FrozenBackbone, ViTPyramid
 from poa_mm.registry import MODELS
@@ -309,7 +309,7 @@ def test_maps_are_those_of_the_elastic_network(kind, place, tmp_path, random_bac
     for shape, (dtype, tolerance) in (((32, 32), single), ((40, 72), single), ((32, 32), double)):
         elastic, model = elastic.to(dtype), model.to(dtype)
         if dtype == torch.float64:
-            weights = find_format('mmseg').weights(elastic, subnet, elastic.extract(subnet))
+            weights = network_weights(elastic, subnet, 'mmseg', elastic.extract(subnet))
             model.backbone.load_state_dict(weights)
         images = torch.randn(2, 3, *shape, dtype=dtype)
         maps = model.backbone(images)

@@ -12,7 +12,7 @@ from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from torch import Tensor, nn
 
 from poa_mm.errors import UserError
-from poa_mm.evaluation.networks import load_extracted, open_network
+from poa_mm.extraction import load_extracted, open_network
 from poa_mm.registry import MODELS
 
 

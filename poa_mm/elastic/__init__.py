@@ -8,7 +8,7 @@ from .layers import (
     ElasticLinear,
 )
 from .sampler import SubnetSampler
-from .slicing import SliceRule, collect_slice_rules, slice_state_dict, slice_tensor
+from .slicing import SliceRule, collect_slice_rules, rename_blocks, slice_state_dict, slice_tensor
 from .space import Subnet, SubnetSpace, inclusive_range, spaced_blocks
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     'SubnetSpace',
     'collect_slice_rules',
     'inclusive_range',
+    'rename_blocks',
     'slice_state_dict',
     'slice_tensor',
     'spaced_blocks',

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -57,6 +57,34 @@ def collect_slice_rules(module: nn.Module) -> dict[str, SliceRule]:
     }
 
 
+def rename_blocks(
+    names: Iterable[str], space: SubnetSpace, subnet: Subnet, block_prefixes: Sequence[str]
+) -> dict[str, str]:
+    """The names that a sub-network's parameters have as an ordinary network: without its skipped blocks, renumbered.
+
+    Args:
+        names: Parameters of the intact network.
+        space: The space of the intact network.
+        subnet: A member of the space.
+        block_prefixes: For every stage, what precedes the block's index (``'layers.'``).
+
+    Returns:
+        New names by the old ones; parameters of skipped blocks are left out.
+    """
+    numbers = [{old: new for new, old in enumerate(b)} for b in space.active_blocks(subnet)]
+    renamed = {}
+    for name in names:
+        new_name = name
+        for prefix, renumbered in zip(block_prefixes, numbers, strict=True):
+            match = re.match(re.escape(prefix) + r'(\d+)(\..*)', name)
+            if match:
+                index = renumbered.get(int(match[1]))
+                new_name = None if index is None else f'{prefix}{index}{match[2]}'
+        if new_name is not None:
+            renamed[name] = new_name
+    return renamed
+
+
 def slice_state_dict(
     state_dict: Mapping[str, Tensor],
     slice_rules: Mapping[str, SliceRule],
@@ -71,23 +99,15 @@ def slice_state_dict(
         slice_rules: From :func:`collect_slice_rules`.
         space: The space of the intact network.
         subnet: A member of the space.
-        block_prefixes: For every stage, what stands before the block's index (``'layers.'``).
+        block_prefixes: As in :func:`rename_blocks`.
 
     Returns:
         New tensors that share no memory with ``state_dict``.
     """
-    numbers = [{old: new for new, old in enumerate(b)} for b in space.active_blocks(subnet)]
     full, size = space.intact.width, subnet.width
     result = {}
-    for name, tensor in state_dict.items():
-        new_name = name
-        for prefix, renumbered in zip(block_prefixes, numbers, strict=True):
-            match = re.match(re.escape(prefix) + r'(\d+)(\..*)', name)
-            if match:
-                index = renumbered.get(int(match[1]))
-                new_name = None if index is None else f'{prefix}{index}{match[2]}'
-        if new_name is None:
-            continue
+    for name, new_name in rename_blocks(state_dict, space, subnet, block_prefixes).items():
+        tensor = state_dict[name]
         if name in slice_rules:
             tensor = slice_tensor(tensor, slice_rules[name], size, full)
             if slice_rules[name].scaled:

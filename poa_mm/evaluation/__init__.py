@@ -9,7 +9,6 @@ from .features import FeatureReader, gather_rows
 from .images import EvalImages, open_split_pair
 from .knn import NeighbourSearch, evaluate_knn, knn_accuracy
 from .knn_hook import KnnHook
-from .networks import LoadedNetwork, open_network
 
 __all__ = [
     'Candidate',
@@ -18,7 +17,6 @@ __all__ = [
     'EvalOptions',
     'FeatureReader',
     'KnnHook',
-    'LoadedNetwork',
     'NeighbourSearch',
     'evaluate_knn',
     'gather_candidates',
@@ -26,7 +24,6 @@ __all__ = [
     'knn_accuracy',
     'markdown_table',
     'open_comparison',
-    'open_network',
     'open_split_pair',
     'read_knn',
     'read_results',

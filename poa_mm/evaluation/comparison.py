@@ -14,15 +14,12 @@ from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 
 from poa_mm.errors import UserError
-from poa_mm.extraction import build_backbone
-from poa_mm.extraction.checkpoint import crop_size, mean_and_std
-from poa_mm.models.backbones import ElasticBackbone
+from poa_mm.extraction import LoadedNetwork, build_backbone, config_inputs, open_network, resolve_inputs
 from poa_mm.reporting.records import versions
 
 from .candidates import Candidate, gather_candidates
 from .features import FeatureReader, Network
 from .images import EvalImages, describe, open_split_pair
-from .networks import LoadedNetwork, open_network
 
 DATA_SETTINGS = ('train', 'val', 'resize', 'crop')
 
@@ -183,19 +180,20 @@ def open_comparison(inputs: EvalOptions, name: str, defaults: Mapping[str, Any],
         seed = cfg.get('randomness', {}).get('seed') or 0  # a config may say None
     opened = [open_network(file, cfg, inputs.branch) for file in inputs.files]
     networks = [(found.kind, found.backbone, found.source['file']) for found in opened]
+    expected = [found.inputs for found in opened]
     if inputs.untrained:
         networks.append(('untrained', build_backbone(cfg, seed), ''))
-    sized = [backbone for _, backbone, _ in networks if backbone.img_size is not None]
-    sizes = {backbone.img_size for backbone in sized}
-    settings = merge_settings(cfg, name, defaults, sized[0] if sized else None, inputs.options, learns)
+        expected.append(resolve_inputs(config_inputs(cfg), dict(img_size=networks[-1][1].img_size)))
+    sizes = sorted({found['img_size'] for found in expected} - {None})
     if len(sizes) > 1 and 'crop' not in inputs.options:
-        raise UserError(f'the networks are made for images of {sorted(sizes)} px: choose one size with --crop')
+        raise UserError(f'the networks are made for images of {sizes} px: choose one size with --crop')
+    settings = merge_settings(cfg, name, defaults, dict(img_size=sizes[0]) if sizes else None, inputs.options, learns)
     candidates = gather_candidates(networks, inputs.subnets, inputs.thumbnails, inputs.device)
     pair = open_split_pair(settings.pop('train', None), settings.pop('val', None), learns)
     train, val = (d if d is None else EvalImages(d, settings['resize'], settings['crop']) for d in pair)
     norms = [_norm(found, cfg) for found in opened]
     if inputs.untrained or not opened:
-        norms.append(mean_and_std(cfg))
+        norms.append(_levels(resolve_inputs(config_inputs(cfg))))
     if any(norm != norms[0] for norm in norms):
         raise UserError('the networks expect images of different mean and std: evaluate them one by one')
     sources = [found.source for found in opened]
@@ -206,14 +204,14 @@ def merge_settings(
     cfg: Config,
     name: str,
     defaults: Mapping[str, Any],
-    backbone: ElasticBackbone | None,
+    network: Mapping[str, Any] | None,
     options: Mapping[str, Any],
     learns: bool = True,
 ) -> dict[str, Any]:
     """Settings of a protocol: options, else the config's, else the defaults.
 
-    The crop is the size that the network was made for, else that it is trained with, and the short side 8/7 of it:
-    224 and 256 in the paper.
+    The crop is resolved by :func:`resolve_inputs` from the options, the config's section, ``network`` (the inputs that
+    the network expects) and the pre-training config; the short side is 8/7 of it: 224 and 256 in the paper.
 
     Raises:
         UserError: If the config or the options have a setting that there is not.
@@ -225,7 +223,8 @@ def merge_settings(
         raise UserError(f'{name} of {cfg.filename} has unknown keys {unknown}: allowed are {allowed}')
     shared = {key: value for key, value in (cfg.get('knn') or {}).items() if key in DATA_SETTINGS}
     own = {**shared, **own}
-    crop = options.get('crop') or own.get('crop') or (backbone and backbone.img_size) or crop_size(cfg) or 224
+    stated = [dict(img_size=given.get('crop')) for given in (options, own)]
+    crop = resolve_inputs(*stated, network, config_inputs(cfg))['img_size']
     defaults = dict(defaults, crop=crop, resize=round(crop * 8 / 7))
     if 'crop' in options:  # the config's short side belongs to the config's crop
         own = {key: value for key, value in own.items() if key != 'resize'}
@@ -238,10 +237,13 @@ def merge_settings(
 
 def _norm(opened: LoadedNetwork, cfg: Config) -> dict[str, list[float]]:
     """Mean and std of a file's images; those of the command's config where the file does not say them."""
-    if opened.mean and opened.std:
-        return dict(mean=opened.mean, std=opened.std)
-    norm = mean_and_std(cfg)
-    taken = ' and '.join(', '.join(f'{level:g}' for level in norm[name]) for name in ('mean', 'std'))
-    text = f'{opened.source["file"]} does not say mean and std of its images: taking {taken}'
-    print_log(f'{text}; if it was trained with others, extract it again', 'current', logging.WARNING)
+    norm = _levels(resolve_inputs(opened.inputs, config_inputs(cfg)))
+    if opened.inputs['mean'] is None or opened.inputs['std'] is None:
+        taken = ' and '.join(', '.join(f'{level:g}' for level in norm[name]) for name in ('mean', 'std'))
+        text = f'{opened.source["file"]} does not say mean and std of its images: taking {taken}'
+        print_log(f'{text}; if it was trained with others, extract it again', 'current', logging.WARNING)
     return norm
+
+
+def _levels(inputs: Mapping[str, Any]) -> dict[str, list[float]]:
+    return {key: inputs[key] for key in ('mean', 'std')}

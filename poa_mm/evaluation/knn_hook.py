@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 
 from poa_mm.engine.hooks.common import unwrapped
 from poa_mm.errors import UserError
+from poa_mm.extraction import config_inputs, resolve_inputs
 from poa_mm.registry import HOOKS
 
 from .comparison import merge_settings
@@ -94,7 +95,8 @@ class KnnHook(Hook):
         """
         with undisturbed():
             backbone = unwrapped(runner).teacher.backbone
-            settings = merge_settings(runner.cfg, 'knn', KNN_DEFAULTS, backbone, self.options)
+            inputs = resolve_inputs(config_inputs(runner.cfg), dict(img_size=backbone.img_size))
+            settings = merge_settings(runner.cfg, 'knn', KNN_DEFAULTS, inputs, self.options)
             pair = open_split_pair(settings.get('train'), settings.get('val'))
             self.images = [
                 EvalImages(_evenly(dataset, size), settings['resize'], settings['crop'])

@@ -1,7 +1,23 @@
 """From a pre-training checkpoint to ordinary networks that know nothing of this project."""
 
 from .checkpoint import build_backbone, load_pretrained
-from .export import count_params, export_subnet
+from .export import export_subnet
+from .extracted import ExtractedNetwork, count_params, is_extracted
 from .formats import FORMATS
+from .inputs import config_inputs, resolve_inputs
+from .networks import LoadedNetwork, load_extracted, open_network
 
-__all__ = ['FORMATS', 'build_backbone', 'count_params', 'export_subnet', 'load_pretrained']
+__all__ = [
+    'FORMATS',
+    'ExtractedNetwork',
+    'LoadedNetwork',
+    'build_backbone',
+    'config_inputs',
+    'count_params',
+    'export_subnet',
+    'is_extracted',
+    'load_extracted',
+    'load_pretrained',
+    'open_network',
+    'resolve_inputs',
+]

@@ -16,7 +16,8 @@ from poa_mm.files import differing_shapes, load_weights
 from poa_mm.models.backbones import ElasticBackbone
 from poa_mm.registry import MODELS
 
-from .file_format import is_extracted
+from .extracted import is_extracted
+from .inputs import config_inputs
 
 PREFIXES = {'teacher': 'teacher.backbone.', 'student': 'backbone.'}
 
@@ -39,7 +40,7 @@ def load_pretrained(
 
     Returns:
         The backbone, and where it came from: ``checkpoint``, ``branch``, ``iteration``, ``seed``,
-        ``experiment_name``, ``mean`` and ``std`` of its images (:func:`mean_and_std`), and the config ``cfg``.
+        ``experiment_name``, ``img_size``, ``mean`` and ``std`` of its images, and the config ``cfg``.
 
     Raises:
         UserError: If the file does not exist.
@@ -59,12 +60,8 @@ def load_pretrained(
     _check_shapes(checkpoint, weights, backbone.state_dict(), 'its config' if own_cfg else 'the config')
     backbone.load_state_dict(weights)
     source = dict(checkpoint=str(checkpoint), branch=branch, iteration=meta.get('iter'), seed=meta.get('seed'))
-    return backbone.eval(), {
-        **source,
-        'experiment_name': meta.get('experiment_name'),
-        **mean_and_std(own_cfg or cfg),
-        'cfg': own_cfg or cfg,
-    }
+    source.update(experiment_name=meta.get('experiment_name'), cfg=own_cfg or cfg)
+    return backbone.eval(), {**source, **config_inputs(own_cfg or cfg)}
 
 
 def build_backbone(cfg: Config, seed: int = 0) -> ElasticBackbone:
@@ -82,21 +79,7 @@ def build_backbone(cfg: Config, seed: int = 0) -> ElasticBackbone:
         backbone = MODELS.build({'_scope_': 'poa_mm', **backbone_cfg, 'init_cfg': None})
     if not isinstance(backbone, ElasticBackbone):
         raise UserError(f'model.backbone must be elastic, got {backbone_cfg["type"]}')
-    backbone.img_size = backbone.img_size or crop_size(cfg)
     return backbone.eval()
-
-
-def crop_size(cfg: Config) -> int | None:
-    """Side of a pre-training config's global crops in pixels; ``None`` where it has none."""
-    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
-    return ((dataset.get('views') or {}).get('global_1') or {}).get('size')
-
-
-def mean_and_std(cfg: Config) -> dict[str, list[float]]:
-    """``mean`` and ``std`` of R, G, B, in levels of 0 to 255, that a config normalises images with."""
-    preprocessor_cfg = cfg.get('model', {}).get('data_preprocessor') or dict(type='MultiCropPreprocessor')
-    preprocessor = MODELS.build({'_scope_': 'poa_mm', **preprocessor_cfg})
-    return {name: getattr(preprocessor, name).flatten().tolist() for name in ('mean', 'std')}
 
 
 def read_config(text: str) -> Config:

@@ -8,6 +8,9 @@ from mmengine.model import BaseDataPreprocessor
 from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
 
+# ImageNet's, R, G, B, in levels of 0 to 255.
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
 
 @MODELS.register_module()
 class MultiCropPreprocessor(BaseDataPreprocessor):
@@ -26,8 +29,8 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
 
     def __init__(
         self,
-        mean: Sequence[float] = (123.675, 116.28, 103.53),
-        std: Sequence[float] = (58.395, 57.12, 57.375),
+        mean: Sequence[float] = MEAN,
+        std: Sequence[float] = STD,
         non_blocking: bool = True,
     ) -> None:
         super().__init__(non_blocking=non_blocking)

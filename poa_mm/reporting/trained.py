@@ -15,7 +15,7 @@ from torch import nn
 
 from poa_mm.errors import UserError
 from poa_mm.extraction.checkpoint import read_config
-from poa_mm.extraction.file_format import SOURCE_KEYS, is_extracted
+from poa_mm.extraction.extracted import SOURCE_KEYS, is_extracted
 from poa_mm.files import load_weights
 from poa_mm.models.backbones.static_resnet import STAGES
 

@@ -10,8 +10,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 import poa_mm
-from poa_mm.evaluation import open_network
-from poa_mm.extraction import export_subnet
+from poa_mm.extraction import export_subnet, open_network
 from poa_mm.registry import MODELS
 
 CONFIGS = Path(poa_mm.__file__).parents[1] / 'configs'

@@ -7,7 +7,7 @@ from torch import nn
 
 from poa_mm.elastic import Subnet
 from poa_mm.engine import LayerDecayOptimWrapperConstructor, PoaOptimWrapper
-from poa_mm.extraction import FORMATS
+from poa_mm.extraction.formats import network_config
 from poa_mm.registry import MODELS
 
 R = 0.9
@@ -216,7 +216,7 @@ def _twins(elastic):
     for width in {elastic.space.widths[0], elastic.space.intact.width}:
         subnet = Subnet(width, elastic.space.intact.depth)
         for toolbox in ('mmpretrain', 'mmdet', 'mmseg'):
-            yield MODELS.build(FORMATS[toolbox].network(elastic, subnet))
+            yield MODELS.build(network_config(elastic, subnet, toolbox))
 
 
 def _factors(backbone, rate=0.5):

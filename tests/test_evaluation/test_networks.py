@@ -8,9 +8,9 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmpretrain.registry import MODELS as STATIC
 
-from poa_mm.evaluation import gather_candidates, open_network
+from poa_mm.evaluation import gather_candidates
 from poa_mm.evaluation.comparison import EvalOptions, merge_settings, open_comparison
-from poa_mm.extraction import export_subnet, load_pretrained
+from poa_mm.extraction import export_subnet, load_pretrained, open_network, resolve_inputs
 from poa_mm.registry import MODELS
 
 BACKBONES = {
@@ -105,10 +105,7 @@ def test_checkpoint_and_files_that_will_not_do(tmp_path):
     torch.save(dict(meta=dict(cfg=cfg.pretty_text, iter=5), state_dict=weights), tmp_path / 'iter_5.pth')
     opened = open_network(tmp_path / 'iter_5.pth', Config(dict(knn=dict())))
     assert opened.kind == 'pretrained' and opened.source['iteration'] == 5
-    assert (opened.mean, opened.std) == (
-        pytest.approx([123.675, 116.28, 103.53]),
-        pytest.approx([58.395, 57.12, 57.375]),
-    )
+    assert opened.inputs == dict(img_size=32, mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
     path = export_subnet(backbone, subnet, tmp_path, {})
     contents = torch.load(path)
     contents['state_dict'].pop('ln1.weight')
@@ -117,7 +114,7 @@ def test_checkpoint_and_files_that_will_not_do(tmp_path):
         open_network(path)
     contents['meta']['config'] = dict(type='mmpretrain.VGG')
     torch.save(contents, path)
-    with pytest.raises(ValueError, match='holds a network that is none of ours'):
+    with pytest.raises(ValueError, match='holds a network of none of our families'):
         open_network(path)
     for toolbox in ('mmdet', 'mmseg'):
         path = export_subnet(backbone, '24x4', tmp_path / toolbox, {}, toolbox)
@@ -173,8 +170,19 @@ def test_resnet_is_evaluated_at_the_size_that_it_was_trained_with(tmp_path):
             EvalOptions(given, files, ['intact'], untrained=not files, options=data), 'knn', {}
         )
         assert (comparison.settings['crop'], comparison.settings['resize']) == (48, 55)
-    assert merge_settings(cfg, 'knn', {}, perturbed(config), data)['crop'] == 48
-    assert merge_settings(Config(), 'knn', {}, perturbed(config), data)['crop'] == 224  # not known
-    vit = export_subnet(perturbed(BACKBONES['vit'][0]), '24x3', tmp_path, meta)
+    assert merge_settings(cfg, 'knn', {}, None, data)['crop'] == 48
+    assert merge_settings(Config(), 'knn', {}, None, data)['crop'] == 224  # not known
+    vit = export_subnet(perturbed(BACKBONES['vit'][0]), '24x3', tmp_path, {})
     with pytest.raises(ValueError, match=r'made for images of \[32, 48\] px: choose one size with --crop'):
         open_comparison(EvalOptions(Config(), [str(path), str(vit)], options=data), 'knn', {})
+
+
+def test_inputs_come_from_the_first_source_that_has_them():
+    option, section = dict(img_size=64), dict(img_size=80, mean=[1.0, 2.0, 3.0])
+    file, config = dict(img_size=None, mean=[4.0, 5.0, 6.0], std=[7.0, 8.0, 9.0]), dict(std=[1.0, 1.0, 1.0])
+    assert resolve_inputs(option, section, file, config) == dict(img_size=64, mean=[1.0, 2.0, 3.0], std=[7.0, 8.0, 9.0])
+    assert resolve_inputs(None, file, dict(img_size=96))['img_size'] == 96
+    assert resolve_inputs(None, {}) == dict(img_size=224, mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
+    assert merge_settings(Config(dict(knn=dict(crop=80))), 'knn', {}, dict(img_size=96), {})['crop'] == 80
+    options = dict(crop=64, train={}, val={})
+    assert merge_settings(Config(dict(knn=dict(crop=80))), 'knn', {}, dict(img_size=96), options)['crop'] == 64

@@ -10,7 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from poa_mm.elastic import Subnet, SubnetSpace, collect_slice_rules, slice_state_dict
+from poa_mm.elastic import Subnet, SubnetSpace, collect_slice_rules, rename_blocks, slice_state_dict
 
 from .layer_depth import find_layer_depths
 
@@ -23,8 +23,7 @@ class ElasticBackbone(BaseModule):
         block_prefixes: For every stage, what stands before a block's index in parameter names.
         pretrain_only: Parameters that the extracted network has no use for.
         image_only: Parameters that only its image feature needs, not the maps of :meth:`dense_config`.
-        img_size: Side of the images that it is made for, in pixels; ``None`` where it has none of its own and what it
-            was trained with is not known.
+        img_size: Side of the images that it is made for, in pixels; ``None`` where it takes any.
         with_cp: Whether activations are recomputed in the backward pass, block by block.
     """
 
@@ -98,6 +97,10 @@ class ElasticBackbone(BaseModule):
             UserError: If the sub-network is not in the space or gives too few maps.
         """
 
+    @abstractmethod
+    def map_channels(self, subnet: Subnet | str | None = None) -> tuple[int, ...]:
+        """Channels of the maps that the network of :meth:`dense_config` returns, first map first."""
+
     def image_features(self, images: Tensor, subnet: Subnet | str | None = None) -> Tensor:
         """Image features ``(N, D)`` of normalised images ``(N, 3, H, W)``."""
         return self([images], subnet=subnet)[0][0]
@@ -135,6 +138,14 @@ class ElasticBackbone(BaseModule):
         return slice_state_dict(
             weights, collect_slice_rules(self), self.space, self.resolve(subnet), self.block_prefixes
         )
+
+    def extracted_scales(self, subnet: Subnet | str | None = None) -> dict[str, float]:
+        """The factor that is folded into each parameter of :meth:`extract`: ``full / size`` or 1 (POA, eq. 1)."""
+        subnet, rules = self.resolve(subnet), collect_slice_rules(self)
+        factor = self.space.intact.width / subnet.width
+        names = [name for name, _ in self.named_parameters() if name not in self.pretrain_only]
+        renamed = rename_blocks(names, self.space, subnet, self.block_prefixes)
+        return {new: factor if name in rules and rules[name].scaled else 1.0 for name, new in renamed.items()}
 
     def resolve(self, subnet: Subnet | str | None) -> Subnet:
         """The member of the space that an argument means; ``None`` is the intact network."""

@@ -165,6 +165,10 @@ class ElasticResNet(ElasticBackbone):
         """Size of the image feature, the same for all sub-networks."""
         return self.out_channels * 2 ** (len(self.space.stages) - 1)
 
+    def map_channels(self, subnet: Subnet | str | None = None) -> tuple[int, ...]:
+        """See :meth:`ElasticBackbone.map_channels`: the same for all sub-networks."""
+        return tuple(self.out_channels * 2**i for i in range(len(self.space.stages)))
+
     def static_config(self, subnet: Subnet | str | None = None) -> dict:
         """Config of the ResNet that a sub-network becomes.
 

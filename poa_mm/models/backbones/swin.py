@@ -291,6 +291,10 @@ class ElasticSwinTransformer(ElasticBackbone):
         """Size of the image feature: the width of the last stage."""
         return self.resolve(subnet).width * 2 ** (len(self.stages) - 1)
 
+    def map_channels(self, subnet: Subnet | str | None = None) -> tuple[int, ...]:
+        """See :meth:`ElasticBackbone.map_channels`: the width, doubled every stage."""
+        return tuple(self.resolve(subnet).width * 2**i for i in range(len(self.stages)))
+
     def static_config(self, subnet: Subnet | str | None = None) -> dict:
         """Config of the ``mmpretrain.SwinTransformer`` that a sub-network becomes."""
         subnet = self.resolve(subnet)

@@ -229,6 +229,10 @@ class ElasticVisionTransformer(ElasticBackbone):
         """Size of the image feature: the width."""
         return self.resolve(subnet).width
 
+    def map_channels(self, subnet: Subnet | str | None = None) -> tuple[int, ...]:
+        """See :meth:`ElasticBackbone.map_channels`: four times the width."""
+        return (self.resolve(subnet).width,) * 4
+
     def static_config(self, subnet: Subnet | str | None = None) -> dict:
         """Config of the ``mmpretrain.VisionTransformer`` that a sub-network becomes."""
         subnet = self.resolve(subnet)

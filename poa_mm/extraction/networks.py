@@ -1,4 +1,4 @@
-"""Opens what can be evaluated: a pre-training checkpoint, or an extracted sub-network."""
+"""Opens a file as a network that computes: a pre-training checkpoint, or an extracted sub-network."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from mmengine.config import Config
 from torch import Tensor
 
 from poa_mm.errors import UserError
-from poa_mm.extraction import load_pretrained
-from poa_mm.extraction.file_format import is_extracted, source_of
 from poa_mm.files import differing_shapes, load_weights
 from poa_mm.models.backbones import ElasticBackbone, ElasticResNet, ElasticSwinTransformer, ElasticVisionTransformer
+
+from .checkpoint import load_pretrained
+from .extracted import ExtractedNetwork, is_extracted
 
 # What computes the same as an ordinary network, so that the same program measures it inside a checkpoint or alone.
 FAMILIES: dict[str, type[ElasticBackbone]] = {
@@ -34,15 +35,14 @@ class LoadedNetwork:
         kind: ``'pretrained'`` for a checkpoint, ``'extracted'`` for one sub-network.
         backbone: In evaluation mode on the CPU. That of an extracted network holds nothing but itself.
         source: Where it came from: ``file``, ``checkpoint``, ``branch``, ``iteration``, ``seed``.
-        mean: Of R, G, B of its images, in levels of 0 to 255; ``None`` where an extracted file does not say it.
-        std: Likewise.
+        inputs: ``img_size``, ``mean`` and ``std`` of its images (:func:`resolve_inputs`); ``None`` where the file does
+            not say it.
     """
 
     kind: str
     backbone: ElasticBackbone
     source: dict[str, Any]
-    mean: list[float] | None
-    std: list[float] | None
+    inputs: dict[str, Any]
 
 
 def open_network(path: str | Path, cfg: Config | None = None, branch: str = 'teacher') -> LoadedNetwork:
@@ -59,32 +59,29 @@ def open_network(path: str | Path, cfg: Config | None = None, branch: str = 'tea
     """
     contents = load_weights(path)
     if is_extracted(contents):
-        return _open_extracted(path, contents)
+        return _open_extracted(path, ExtractedNetwork.from_contents(contents, path))
     backbone, source = load_pretrained(path, cfg if cfg is not None and 'model' in cfg else None, branch, contents)
-    mean, std, _ = (source.pop(key) for key in ('mean', 'std', 'cfg'))
-    return LoadedNetwork('pretrained', backbone, {'file': str(path), **source}, mean, std)
+    inputs = {key: source.pop(key) for key in ('img_size', 'mean', 'std')}
+    inputs['img_size'] = inputs['img_size'] or backbone.img_size
+    source.pop('cfg')
+    return LoadedNetwork('pretrained', backbone, {'file': str(path), **source}, inputs)
 
 
-def _open_extracted(path: str | Path, contents: Mapping[str, Any]) -> LoadedNetwork:
-    meta, weights = contents['meta'], contents.get('state_dict')
-    if not isinstance(meta.get('config'), Mapping) or not isinstance(weights, Mapping):
-        raise UserError(f'{path} is no extracted sub-network: it lacks the config or the weights')
-    if meta.get('format', 'mmpretrain') != 'mmpretrain':
+def _open_extracted(path: str | Path, network: ExtractedNetwork) -> LoadedNetwork:
+    if network.format != 'mmpretrain':
         raise UserError(
-            f'{path} was extracted with --format {meta["format"]}, for maps: extract it with --format mmpretrain, for '
+            f'{path} was extracted with --format {network.format}, for maps: extract it with --format mmpretrain, for '
             'image features'
         )
     try:
-        family = FAMILIES[meta['config']['type'].rpartition('.')[2]]
-        arguments = family.elastic_config(meta['config'])
+        family = FAMILIES[network.config['type'].rpartition('.')[2]]
+        arguments = family.elastic_config(network.config)
     except (KeyError, TypeError) as error:
-        raise UserError(f'{path} holds a network that is none of ours: {meta["config"]}') from error
+        raise UserError(f'{path} holds a network of none of our families: {network.config}') from error
     with torch.random.fork_rng(devices=[]):
         backbone = family(**arguments)
-    backbone.img_size = backbone.img_size or meta.get('img_size')
-    load_extracted(backbone, weights, path)
-    source = {'file': str(path), **source_of(meta)}
-    return LoadedNetwork('extracted', backbone.eval(), source, meta.get('mean'), meta.get('std'))
+    load_extracted(backbone, network.weights, path)
+    return LoadedNetwork('extracted', backbone.eval(), {'file': str(path), **network.source}, network.inputs)
 
 
 def load_extracted(backbone: ElasticBackbone, weights: Mapping[str, Tensor], path: str | Path) -> None:
