@@ -1,11 +1,11 @@
-# Needs Python 3.10 to 3.12 and make; everything else is installed into $(VENV) by the first target that needs it.
+# Needs Python 3.10 to 3.13 and make; everything else is installed into $(VENV) by the first target that needs it.
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= work_dirs/demo
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))
+SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))
 # Settings of the shell (a Slurm job, another checkout) must not reach what runs here.
 RUN := env -u PYTHONPATH -u RANK -u LOCAL_RANK -u WORLD_SIZE -u MASTER_ADDR -u MASTER_PORT MPLBACKEND=Agg
 
@@ -19,7 +19,7 @@ env: $(STAMP)  ## Create $(VENV) with the tested set of packages (PYTHON=python3
 
 $(STAMP): setup.py requirements/constraints.txt
 	@$(PYTHON) -c '$(SUPPORTED)' || { \
-	  echo "poa_mm needs Python 3.10, 3.11 or 3.12, but '$(PYTHON)' is '$$($(PYTHON) --version 2>&1)': choose one with 'make PYTHON=python3.11 ...'." >&2; exit 1; }
+	  echo "poa_mm needs Python 3.10 to 3.13, but '$(PYTHON)' is '$$($(PYTHON) --version 2>&1)': choose one with 'make PYTHON=python3.11 ...'." >&2; exit 1; }
 	@if [ -x $(BIN)/python ] && ! $(BIN)/python -c '$(SUPPORTED)'; then \
 	  echo "$(VENV) holds $$($(BIN)/python --version 2>&1), which poa_mm does not support: remove the folder and try again." >&2; exit 1; fi
 	PYTHON="$(PYTHON)" requirements/install.sh $(VENV)

@@ -26,7 +26,7 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['poa_mm', 'poa_mm.*']),
     package_data={'poa_mm.reference': ['*.json']},
-    python_requires='>=3.10,<3.13',
+    python_requires='>=3.10,<3.14',
     install_requires=[
         'torch>=2.4',
         'torchvision>=0.19',
