@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,23 @@ from torch.utils.data import DataLoader
 
 from poa_mm.datasets.sampler import SeededInfiniteSampler
 from poa_mm.errors import UserError
-from poa_mm.files import write_atomically
+from poa_mm.files import load_weights, write_atomically
 from poa_mm.reporting.tables import spans
 
 from .comparison import Comparison, EvalOptions, open_comparison
 from .features import FeatureReader, progress_bar
 from .images import EvalImages, TrainImages
-from .linear import LEARNING_RATES, LinearGrid, check_features, cosine_factor, feature_kinds, probe_features
+from .linear import (
+    LEARNING_RATES,
+    MOMENTUM,
+    GridTrainer,
+    LinearGrid,
+    check_features,
+    feature_kinds,
+    probe_features,
+)
 
 LINEAR_DEFAULTS = dict(iters=12500, train_batch_size=256, learning_rates=LEARNING_RATES, cached=False)
-Grids = dict[str, LinearGrid]
 
 
 def run_linear(
@@ -35,12 +42,12 @@ def run_linear(
 
     Settings, beside those of the data, are ``iters``, ``train_batch_size`` (of one process), ``learning_rates``
     (for a total batch of 256) and ``cached``: whether the features of the centre crops are computed once and kept,
-    in place of random crops that are computed anew.
+    instead of those of new random crops in each iteration.
 
     Args:
         inputs: The networks and the data.
-        save: File for the state, and in the end for the best classifiers.
-        resume: Whether to go on from that file where it exists.
+        save: File for the state, and at the end for the best classifiers.
+        resume: Whether to continue from that file if it exists.
         save_interval: Iterations between two savings.
 
     Returns:
@@ -51,9 +58,9 @@ def run_linear(
         UserError: If a setting makes no sense, features are not finite, or the saved state is of other settings.
     """
     if inputs.thumbnails:
-        raise UserError('linear probing is for networks: there is none in raw pixels')
+        raise UserError('linear probing needs networks, it does not take --thumbnails')
     if resume and save is None:
-        raise UserError('to resume, say from which file: --save FILE.pth')
+        raise UserError('--resume needs --save FILE.pth, the file to resume from')
     comparison = open_comparison(inputs, 'linear', LINEAR_DEFAULTS)
     settings = comparison.settings
     _check(settings, save_interval)
@@ -61,19 +68,19 @@ def run_linear(
     reader = comparison.reader(
         {c.key: partial(probe_features, c.backbone, subnet=c.subnet) for c in comparison.candidates}, normalize=False
     )
-    grids = _grids(comparison, total_batch)
-    state = State(comparison, grids, total_batch, save, save_interval)
-    train(comparison, reader, grids, state, state.load() if resume else 0)
-    correct, count = validate(reader, comparison.val, grids)
+    trainer = GridTrainer(_grids(comparison, total_batch), settings['iters'], total_batch)
+    saved = SavedTraining(comparison, trainer, save, save_interval)
+    train(comparison, reader, trainer, saved, saved.load() if resume else 0)
+    correct, count = validate(reader, comparison.val, trainer.grids)
     results, best = [], {}
     for candidate in comparison.candidates:
-        accuracy, grid = 100 * correct[candidate.key] / count, grids[candidate.key]
+        accuracy, grid = 100 * correct[candidate.key] / count, trainer.grids[candidate.key]
         found, best[candidate.key] = best_classifier(accuracy, grid, settings['learning_rates'])
         results.append({**candidate.record(), **found})
-    state.save(settings['iters'], best)
+    saved.save(settings['iters'], best)
     summary = f'linear probing{comparison.where()} on {count} images: {spans(results)}'
     return comparison.record(
-        'linear', results, reader.all_unreadable(), summary, **settings, total_batch=total_batch, momentum=0.9
+        'linear', results, reader.all_unreadable(), summary, **settings, total_batch=total_batch, momentum=MOMENTUM
     )
 
 
@@ -86,18 +93,22 @@ def _check(settings: dict[str, Any], save_interval: int) -> None:
             raise UserError(f'{name} must be at least 1, got {value}')
 
 
-def _grids(comparison: Comparison, total_batch: int) -> Grids:
+def _grids(comparison: Comparison, total_batch: int) -> dict[str, LinearGrid]:
     """Untrained classifiers of every network."""
     settings = comparison.settings
     rates = [rate * total_batch / 256 for rate in settings['learning_rates']]
-    shared = (rates, comparison.classes, comparison.seed, comparison.inputs.device)
     return {
-        c.key: LinearGrid(feature_kinds(c.backbone, settings['crop'], c.subnet), *shared) for c in comparison.candidates
+        c.key: LinearGrid(
+            feature_kinds(c.backbone, settings['crop'], c.subnet), rates, comparison.classes, comparison.seed
+        ).to(comparison.inputs.device)
+        for c in comparison.candidates
     }
 
 
-def train(comparison: Comparison, reader: FeatureReader, grids: Grids, state: State, start: int = 0) -> None:
-    """Train all classifiers of all networks from iteration ``start`` on; each batch of images is read once.
+def train(
+    comparison: Comparison, reader: FeatureReader, trainer: GridTrainer, saved: SavedTraining, start: int = 0
+) -> None:
+    """Train all classifiers of all networks from iteration ``start``; each batch of images is read once.
 
     Raises:
         UserError: If features are not finite.
@@ -107,13 +118,12 @@ def train(comparison: Comparison, reader: FeatureReader, grids: Grids, state: St
     if start >= steps:
         return
     with progress_bar(steps, 'linear', 'step', start) as bar:
-        for step, (features, labels) in zip(range(start, steps), make(comparison, reader, start)):
+        for step, (features, labels) in zip(range(start + 1, steps + 1), make(comparison, reader, start)):
             check_features(features)
-            for name, grid in grids.items():
-                grid.step(features[name], labels, state.total_batch, cosine_factor(step, steps))
+            trainer.step(features, labels)
             bar.update()
-            if (step + 1) % state.interval == 0:
-                state.save(step + 1)
+            if step % saved.interval == 0:
+                saved.save(step)
 
 
 def _draws(comparison: Comparison, start: int) -> SeededInfiniteSampler:
@@ -160,8 +170,8 @@ def _from_memory(
         yield {name: rows[chosen] for name, rows in features.items()}, labels[chosen]
 
 
-def validate(reader: FeatureReader, val: EvalImages, grids: Grids) -> tuple[dict[str, Tensor], int]:
-    """How many of how many images each classifier gets right, (kinds, R) by network; over all processes.
+def validate(reader: FeatureReader, val: EvalImages, grids: Mapping[str, LinearGrid]) -> tuple[dict[str, Tensor], int]:
+    """Images that each classifier gets right, (kinds, R) by network, and the number of images; over all processes.
 
     Raises:
         UserError: If no image could be read, or features are not finite.
@@ -202,46 +212,42 @@ def best_classifier(accuracy: Tensor, grid: LinearGrid, rates: Sequence[float]) 
     return found, grid.classifier(kinds[kind], rate)
 
 
-class State:
-    """The file that a run goes on from, and that its classifiers end up in.
+class SavedTraining:
+    """The file that a training continues from, and that its best classifiers are written to.
 
     Args:
         comparison: What is trained.
-        grids: The classifiers.
-        total_batch: Images of one iteration, over all processes.
+        trainer: Its state.
         path: ``None``: nothing is saved.
         interval: Iterations between two savings.
     """
 
-    def __init__(
-        self, comparison: Comparison, grids: Grids, total_batch: int, path: str | Path | None, interval: int
-    ) -> None:
-        self.grids, self.total_batch, self.interval = grids, total_batch, interval
+    def __init__(self, comparison: Comparison, trainer: GridTrainer, path: str | Path | None, interval: int) -> None:
+        self.trainer, self.interval = trainer, interval
         self.path = None if path is None else Path(path)
         keys = ('iters', 'learning_rates', 'cached', 'resize', 'crop')
         self.meta = dict(
             {key: comparison.settings[key] for key in keys},
-            total_batch=total_batch,
+            total_batch=trainer.batch,
             seed=comparison.seed,
             classes=comparison.classes,
             train_images=len(comparison.train),
-            networks=list(grids),
+            networks=list(trainer.grids),
         )
 
     def save(self, step: int, best: dict[str, dict] | None = None) -> None:
-        """Write the state after ``step`` iterations, and in the end the best classifiers."""
+        """Write the state after ``step`` iterations, and at the end the best classifiers."""
         if self.path is None:
             return
         if is_main_process():
-            grids = {name: grid.state_dict() for name, grid in self.grids.items()}
-            content = dict(meta=self.meta, step=step, grids=grids)
+            content = dict(meta=self.meta, step=step, **self.trainer.state_dict())
             if best is not None:
                 content['best'] = best
             write_atomically(self.path, lambda file: torch.save(content, file))
         barrier()
 
     def load(self) -> int:
-        """Restore the classifiers; the number of iterations done.
+        """Restore the classifiers; returns the number of iterations done.
 
         Raises:
             UserError: If the file was written with other settings.
@@ -249,30 +255,21 @@ class State:
         if not self.path.is_file():
             print_log(f'nothing to resume: {self.path} does not exist', 'current', logging.WARNING)
             return 0
-        content = read_state(self.path)
-        other = [key for key, value in self.meta.items() if content['meta'].get(key) != value]
-        if other:
-            key = other[0]
-            raise UserError(f'{self.path} was saved with {key} {content["meta"].get(key)}, not {self.meta[key]}')
-        for name, grid in self.grids.items():
-            grid.load_state_dict(content['grids'][name])
+        content = read_saved(self.path)
+        for key, value in self.meta.items():
+            if content['meta'].get(key) != value:
+                raise UserError(f'{self.path} was saved with {key} {content["meta"].get(key)}, not {value}')
+        self.trainer.load_state_dict(content)
         return content['step']
 
 
-def read_state(path: str | Path) -> dict[str, Any]:
+def read_saved(path: str | Path) -> dict[str, Any]:
     """What ``tools/linear.py --save`` wrote.
 
     Raises:
-        UserError: If there is no such file.
-        UserError: If it is something else.
+        UserError: If the file does not exist or holds something else.
     """
-    if not Path(path).is_file():
-        raise UserError(f'file {str(path)!r} does not exist')
-    try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
-        known = {'meta', 'step', 'grids'} <= content.keys()
-    except Exception:  # PyTorch has many errors for what is no file of its own
-        known = False
-    if not known:
-        raise UserError(f'{path} holds no classifiers of tools/linear.py')
+    content = load_weights(path)
+    if not {'meta', 'step', 'grids', 'optimizer', 'scheduler'} <= content.keys():
+        raise UserError(f'{path} holds no classifiers of tools/linear.py of this version')
     return content

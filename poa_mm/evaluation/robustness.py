@@ -20,7 +20,7 @@ from .corruptions import divisors, occlude, orders, shuffle
 from .features import FeatureReader, Network
 from .knn import NeighbourSearch, check_ks, neighbour_accuracy, search_gallery
 from .linear import check_features, probe_features
-from .linear_protocol import read_state
+from .linear_protocol import read_saved
 
 RATIOS = tuple(i / 10 for i in range(11))
 ROBUSTNESS_DEFAULTS = dict(ratios=RATIOS, patches=None, grids=None, k=20, temperature=0.07)
@@ -149,9 +149,9 @@ def _by_neighbours(comparison: Comparison, corrupted: partial) -> tuple[dict, li
 
 def _with_classifiers(comparison: Comparison, path: str | Path) -> dict[str, Network]:
     """Every network with its linear classifier."""
-    saved = read_state(path).get('best')
+    saved = read_saved(path).get('best')
     if saved is None:
-        raise UserError(f'{path} is of a run of tools/linear.py that has not ended')
+        raise UserError(f'{path} is of a run of tools/linear.py that is not finished')
     networks = {}
     for candidate in comparison.candidates:
         if candidate.key not in saved:

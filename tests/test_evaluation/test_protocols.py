@@ -77,8 +77,8 @@ def test_two_processes_equal_one(place):
             same(dict(record, protocol=dict(record['protocol'])), two[name])
     grids = [torch.load(place / f'probes{size}.pth')['grids'] for size in (1, 2)]
     for name, grid in grids[0].items():
-        for kind, weight in grid['weights'].items():
-            torch.testing.assert_close(weight, grids[1][name]['weights'][kind], rtol=1e-4, atol=1e-6)
+        for key, weight in grid.items():
+            torch.testing.assert_close(weight, grids[1][name][key], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize('protocol', worker.PROTOCOLS)

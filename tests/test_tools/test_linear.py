@@ -75,9 +75,9 @@ def test_result_and_resume(place, monkeypatch, capsys):
     from poa_mm.evaluation import linear_protocol
 
     # Stopped after the first saving; other work in between must not matter.
-    original = linear_protocol.State.save
+    original = linear_protocol.SavedTraining.save
     with monkeypatch.context() as patch:
-        patch.setattr(linear_protocol.State, 'save', lambda self, *a: original(self, *a) or sys.exit('stopped'))
+        patch.setattr(linear_protocol.SavedTraining, 'save', lambda self, *a: original(self, *a) or sys.exit('stopped'))
         with pytest.raises(SystemExit, match='stopped'):
             run(monkeypatch, *common, '--save', 'half.pth', '--save-interval', 5, '--out', 'half.json')
     assert torch.load('half.pth')['step'] == 5
@@ -87,7 +87,7 @@ def test_result_and_resume(place, monkeypatch, capsys):
     one, two = torch.load('whole.pth'), torch.load('half.pth')
     assert one['best'].keys() == two['best'].keys() == {f'{r["kind"]} {r["name"]}' for r in whole['results']}
     for name, grid in one['grids'].items():
-        assert all(torch.equal(w, two['grids'][name]['weights'][kind]) for kind, w in grid['weights'].items())
+        assert all(torch.equal(weight, two['grids'][name][key]) for key, weight in grid.items())
 
     with pytest.raises(SystemExit):
         run(monkeypatch, *common, '--save', 'half.pth', '--resume', '--iters', 20, '--out', 'x.json')
@@ -108,7 +108,7 @@ def test_cached_features_and_extracted_file(place, monkeypatch):
     'arguments, message',
     [
         (['tiny.py', 'broken.pth'], 'are not finite: its weights are broken'),
-        (['tiny.py', 'iter_5.pth', '--resume'], 'to resume, say from which file: --save FILE.pth'),
+        (['tiny.py', 'iter_5.pth', '--resume'], '--resume needs --save FILE.pth'),
         (['tiny.py', 'iter_5.pth', '--save', 'iter_5.pth', '--resume'], 'holds no classifiers of tools/linear.py'),
         (['tiny.py', 'iter_5.pth', '--iters', '0'], 'iters must be at least 1, got 0'),
         (['tiny.py', 'iter_5.pth', '--learning-rates', '0.1', '0'], 'learning rates must be positive'),

@@ -84,8 +84,8 @@ def test_linear_classifiers(monkeypatch, capsys):
         (['--grids', '3'], 'grids must cut 16 px evenly: [1, 2, 4, 8, 16] do, 3 does not'),
         (['--ratios', '0', '1.5'], 'ratios must be from 0 to 1, got [0.0, 1.5]'),
         (['--k', '40'], 'k must be from 1 to the size of the gallery (32 images), got [40]'),
-        (['--classifiers', 'nowhere.pth'], "file 'nowhere.pth' does not exist"),
-        (['--classifiers', 'tiny.py'], 'tiny.py holds no classifiers of tools/linear.py'),
+        (['--classifiers', 'nowhere.pth'], "checkpoint 'nowhere.pth' does not exist"),
+        (['--classifiers', 'tiny.py'], 'tiny.py is not a PyTorch checkpoint'),
     ],
 )
 def test_errors_are_one_line(monkeypatch, capsys, arguments, message):
