@@ -1,6 +1,7 @@
 from .base import ElasticBackbone
+from .families import describe_static, family_of, find_family, find_layer_depths, known_families
 from .frozen import FrozenBackbone
-from .layer_depth import LayerDepths, find_layer_depths
+from .layer_depth import LayerDepths, LayerNames
 from .resnet import ElasticResNet
 from .static_resnet import StaticResNet
 from .swin import ElasticSwinTransformer
@@ -13,6 +14,11 @@ __all__ = [
     'ElasticVisionTransformer',
     'FrozenBackbone',
     'LayerDepths',
+    'LayerNames',
     'StaticResNet',
+    'describe_static',
+    'family_of',
+    'find_family',
     'find_layer_depths',
+    'known_families',
 ]

@@ -1,4 +1,4 @@
-"""What POA, extraction and evaluation know of a backbone, and nothing more."""
+"""The contract of elastic backbones: all that POA, extraction and evaluation use of them."""
 
 from __future__ import annotations
 
@@ -11,28 +11,58 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from poa_mm.elastic import Subnet, SubnetSpace, collect_slice_rules, rename_blocks, slice_state_dict
+from poa_mm.elastic.space import Depth
 
-from .layer_depth import find_layer_depths
+from .layer_depth import LayerDepths, LayerNames
+
+FAMILIES: dict[str, type[ElasticBackbone]] = {}
+"""The families by the class names of their ordinary networks; see ``families.py`` for look-ups."""
 
 
 class ElasticBackbone(BaseModule):
-    """A network that holds many: the contract of every family.
+    """A network that holds many sub-networks: the contract of every family.
 
-    Attributes:
+    A subclass that states ``static_types`` is a family and registers itself. Everything that depends on the family
+    is stated in its class; ``docs/new_family.md`` shows how to write one.
+
+    Attributes of a family:
+        static_types: Class names of its ordinary networks in the toolboxes. The first one names the family in
+            result files.
+        layer_names: What its parameter names look like, for layer-wise learning rates.
+        names: Width and depth of well-known members.
+        pretrain_only: Parameters that the extracted network does not have.
+        image_only: Parameters that only the image feature needs, not the maps of :meth:`dense_config`.
+        loader_prefixes: For classes of toolboxes whose own loader strips a prefix from the names in a file, by type
+            (``'mmdet.SwinTransformer'``): the prefix, and whether names without it are skipped.
+        paper_names: What the paper calls the members in ``names``.
+        paper_table: Name of the paper's table of k-NN accuracies in ``reference/paper_tables.json``.
+
+    Attributes of a backbone:
         space: All sub-networks.
-        block_prefixes: For every stage, what stands before a block's index in parameter names.
-        pretrain_only: Parameters that the extracted network has no use for.
-        image_only: Parameters that only its image feature needs, not the maps of :meth:`dense_config`.
-        img_size: Side of the images that it is made for, in pixels; ``None`` where it takes any.
+        block_prefixes: For every stage, what precedes a block's index in parameter names.
+        img_size: Side of the images that it was made for, in pixels; ``None`` if images of any size fit.
         with_cp: Whether activations are recomputed in the backward pass, block by block.
     """
 
-    space: SubnetSpace
-    block_prefixes: tuple[str, ...]
+    static_types: tuple[str, ...]
+    layer_names: LayerNames
+    names: Mapping[str, tuple[int, Depth]] = {}
     pretrain_only: tuple[str, ...] = ('mask_token',)
     image_only: tuple[str, ...] = ()
+    loader_prefixes: Mapping[str, tuple[str, bool]] = {}
+    paper_names: Mapping[str, str] = {}
+    paper_table: str | None = None
+
+    space: SubnetSpace
+    block_prefixes: tuple[str, ...]
     img_size: int | None = None
     with_cp: bool = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if 'static_types' in cls.__dict__:
+            cls.family = cls.static_types[0]
+            FAMILIES.update(dict.fromkeys(cls.static_types, cls))
 
     @abstractmethod
     def forward(
@@ -42,7 +72,7 @@ class ElasticBackbone(BaseModule):
 
         Args:
             crops: Normalised images, one tensor ``(N_i, 3, H_i, W_i)`` for every size.
-            masks: Masked patches of the first tensor, ``(N_0, P)`` bool; ``None`` for none.
+            masks: Masked patches of the first tensor, ``(N_0, P)`` bool; ``None`` if nothing is masked.
             subnet: The sub-network to run; ``None`` for the intact one.
 
         Returns:
@@ -62,9 +92,7 @@ class ElasticBackbone(BaseModule):
         Ids run from 0 (input) to ``num_layers - 1`` (what follows the blocks), as in mmpretrain; see
         :class:`LayerDepths`.
         """
-        depths = find_layer_depths(name for name, _ in self.named_parameters())
-        assert depths is not None, type(self)
-        return depths(param_name, prefix)
+        return LayerDepths(self.layer_names, (name for name, _ in self.named_parameters()))(param_name, prefix)
 
     @abstractmethod
     def static_config(self, subnet: Subnet | str | None = None) -> dict:
@@ -72,17 +100,30 @@ class ElasticBackbone(BaseModule):
 
     @classmethod
     @abstractmethod
-    def elastic_config(cls, static: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments of the backbone whose only sub-network is an ordinary network: :meth:`static_config` undone.
-
-        It has the same parameters under the same names and computes the same. Mask cells, which an ordinary network
-        does not have, are the positions of the last map.
+    def static_size(cls, static: Mapping[str, Any]) -> tuple[int, Depth]:
+        """Width and depth of an ordinary network, by its config.
 
         Args:
-            static: What :meth:`static_config` gives.
+            static: Config of a network of :attr:`static_types`, in any toolbox, also one of another origin.
 
         Raises:
-            KeyError: If something is missing.
+            KeyError: If an argument is missing.
+            TypeError: If the architecture is given by name.
+        """
+
+    @classmethod
+    @abstractmethod
+    def elastic_config(cls, static: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments of the backbone whose only sub-network is an ordinary network; the inverse of :meth:`static_config`.
+
+        It has the same parameters under the same names and computes the same. Its mask cells, which an ordinary
+        network does not have, are the positions of the last map.
+
+        Args:
+            static: What :meth:`static_config` returns.
+
+        Raises:
+            KeyError: If an argument is missing.
         """
 
     @abstractmethod
@@ -91,15 +132,42 @@ class ElasticBackbone(BaseModule):
 
         Args:
             subnet: The sub-network; ``None`` for the intact one.
-            toolbox: ``'mmdet'`` or ``'mmseg'``, whose own class is taken where it has a fitting one.
+            toolbox: ``'mmdet'`` or ``'mmseg'``; its own class is used if it has a suitable one.
 
         Raises:
-            UserError: If the sub-network is not in the space or gives too few maps.
+            UserError: If the sub-network is not in the space or has too few maps.
         """
 
     @abstractmethod
     def map_channels(self, subnet: Subnet | str | None = None) -> tuple[int, ...]:
         """Channels of the maps that the network of :meth:`dense_config` returns, first map first."""
+
+    @classmethod
+    def loaded_as(cls, static_type: str, name: str) -> str | None:
+        """The weight that a class's own loader reads a name of a file into; ``None`` if it skips the name."""
+        prefix, required = cls.loader_prefixes.get(static_type, ('', False))
+        return None if required and not name.startswith(prefix) else name.removeprefix(prefix)
+
+    @classmethod
+    def saved_as(cls, static_type: str, name: str) -> str:
+        """The name of a weight in a file for a class; :meth:`loaded_as` undoes it."""
+        prefix, required = cls.loader_prefixes.get(static_type, ('', False))
+        return prefix + name if required else name
+
+    @staticmethod
+    def is_resized(network: nn.Module, name: str, value: Tensor) -> bool:
+        """Whether an ordinary network resizes this weight of another shape while it loads a file."""
+        return False
+
+    @classmethod
+    def paper_name(cls, width: int, depth: Depth) -> str | None:
+        """What the paper calls the network of this size; ``None`` if it does not name it."""
+        return next((cls.paper_names.get(name) for name, size in cls.names.items() if size == (width, depth)), None)
+
+    @classmethod
+    def paper_cell(cls, width: int, depth: Depth) -> tuple[str, str | int] | None:
+        """Row and column of the network of this size in :attr:`paper_table`; ``None`` if it has no such cell."""
+        return None
 
     def image_features(self, images: Tensor, subnet: Subnet | str | None = None) -> Tensor:
         """Image features ``(N, D)`` of normalised images ``(N, 3, H, W)``."""
@@ -118,21 +186,21 @@ class ElasticBackbone(BaseModule):
             subnet: The sub-network to run; ``None`` for the intact one.
 
         Returns:
-            Image features ``(N, D_i)`` at four even points (ViT) or after every stage, the last being the image
-            feature of :meth:`forward`; and the mean of the patch features ``(N, D)``, or ``None`` where the image
-            feature is just that.
+            Image features ``(N, D_i)`` at four evenly spaced points (ViT) or after every stage, the last of them the
+            image feature of :meth:`forward`; and the mean of the patch features ``(N, D)``, or ``None`` if the image
+            feature already is that mean.
         """
 
     def run_block(self, block: nn.Module, x: Tensor, *args) -> Tensor:
-        """``block(x, *args)``, its activations kept or recomputed as :attr:`with_cp` says."""
+        """``block(x, *args)``, with activations recomputed in the backward pass if :attr:`with_cp` is set."""
         if self.with_cp and self.training and x.requires_grad:
             return checkpoint(block, x, *args, use_reentrant=False)
         return block(x, *args)
 
     def extract(self, subnet: Subnet | str | None = None) -> dict[str, Tensor]:
-        """Weights of a sub-network as those of the network that :meth:`static_config` describes.
+        """Weights of the network that :meth:`static_config` describes.
 
-        It computes what the sub-network computes inside this one, to rounding (POA, sec. 3.3).
+        Up to rounding, it computes what the sub-network computes inside this one (POA, sec. 3.3).
         """
         weights = {k: v for k, v in self.state_dict().items() if k not in self.pretrain_only}
         return slice_state_dict(
@@ -148,5 +216,5 @@ class ElasticBackbone(BaseModule):
         return {new: factor if name in rules and rules[name].scaled else 1.0 for name, new in renamed.items()}
 
     def resolve(self, subnet: Subnet | str | None) -> Subnet:
-        """The member of the space that an argument means; ``None`` is the intact network."""
+        """The member of the space that an argument refers to; ``None`` is the intact network."""
         return self.space.intact if subnet is None else self.space.parse(subnet)

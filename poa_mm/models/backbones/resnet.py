@@ -15,6 +15,7 @@ from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
 
 from .base import ElasticBackbone
+from .layer_depth import LayerNames
 from .mask_cells import MaskCells
 from .static_resnet import PUBLISHED, STAGES
 
@@ -85,7 +86,11 @@ class ElasticResNet(ElasticBackbone):
             a range is empty.
     """
 
+    static_types = ('ResNet', 'StaticResNet')
     names = {'R50': (64, (3, 4, 6, 3)), 'R101': (64, (3, 4, 23, 3)), 'R152': (64, (3, 8, 36, 3))}
+    paper_names = {'R50': 'ResNet-50', 'R101': 'ResNet-101', 'R152': 'ResNet-152'}
+    paper_table = 'knn_resnet'
+    layer_names = LayerNames(marks=('layer1.0.conv1.',), block=r'layer(\d+)\.(\d+)\.', before='', has_top=False)
 
     def __init__(
         self,
@@ -187,13 +192,17 @@ class ElasticResNet(ElasticBackbone):
         return self._any_size_config(subnet)
 
     @classmethod
+    def static_size(cls, static: Mapping[str, Any]) -> tuple[int, tuple[int, ...]]:
+        """See :meth:`ElasticBackbone.static_size`."""
+        if 'stage_blocks' in static:
+            return static['mid_channels'], tuple(static['stage_blocks'])
+        return static.get('base_channels', 64), STAGES[static['depth']]
+
+    @classmethod
     def elastic_config(cls, static: Mapping[str, Any]) -> dict[str, Any]:
         """See :meth:`ElasticBackbone.elastic_config`."""
-        if 'stage_blocks' in static:
-            blocks, width, out_channels = static['stage_blocks'], static['mid_channels'], static['out_channels']
-        else:
-            blocks, width = STAGES[static['depth']], static['base_channels']
-            out_channels = width * static['expansion']
+        width, blocks = cls.static_size(static)
+        out_channels = static['out_channels'] if 'out_channels' in static else width * static['expansion']
         return dict(
             widths=(width, width, 1),
             depths=[(depth, depth) for depth in blocks],
@@ -233,3 +242,10 @@ class ElasticResNet(ElasticBackbone):
             norm_cfg=dict(type='GN', num_groups=self.num_groups),
             out_indices=tuple(range(len(subnet.depth))),
         )
+
+    @classmethod
+    def paper_cell(cls, width: int, depth: tuple[int, ...]) -> tuple[str, str] | None:
+        """Rows are widths, columns are the blocks of the second and the third stage."""
+        if len(depth) != 4 or (depth[0], depth[3]) != (3, 3):
+            return None
+        return str(width), f'{depth[1]}-{depth[2]}'

@@ -1,4 +1,4 @@
-"""Plain ResNet of sizes that mmpretrain's arguments cannot say."""
+"""ResNet of sizes that mmpretrain's arguments cannot express."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 from poa_mm.registry import MODELS
 
-from .layer_depth import find_layer_depths
+from .families import find_layer_depths
 
 PUBLISHED = {blocks: depth for depth, (block, blocks) in ResNet.arch_settings.items() if block is Bottleneck}
 STAGES = {depth: blocks for blocks, depth in PUBLISHED.items()}
@@ -28,9 +28,9 @@ class _Bottleneck(Bottleneck):
 class StaticResNet(ResNet):
     """``mmpretrain.ResNet`` with any middle channels and any number of blocks.
 
-    It is what an extracted sub-network becomes where ``mmpretrain.ResNet`` cannot say its size: there, middle
-    channels divide the output channels and blocks are those of ResNet-50, 101 or 152. Parameter names are the
-    same. mmdet and mmseg configs write ``poa_mm.StaticResNet``; its outputs are a tuple of maps, as theirs are.
+    An extracted sub-network uses it if ``mmpretrain.ResNet`` cannot express its size: there, middle channels divide
+    the output channels and the numbers of blocks are those of ResNet-50, 101 or 152. Parameter names are the same.
+    Configs of mmdet and mmseg write ``poa_mm.StaticResNet``; like their own backbones it returns a tuple of maps.
 
     Args:
         stage_blocks: Blocks of every stage.

@@ -27,6 +27,7 @@ from .attention import attend
 from .base import ElasticBackbone
 from .drop_path import add_residual
 from .ffn import ElasticFFN
+from .layer_depth import LayerNames
 from .mask_cells import MaskCells
 from .windows import merge_windows, partition_windows, relative_position_index, shift_mask
 
@@ -176,7 +177,18 @@ class ElasticSwinTransformer(ElasticBackbone):
             the mask cells do not tile the image, or a range is empty.
     """
 
+    static_types = ('SwinTransformer',)
     names = {'T': (96, 6), 'S': (96, 18), 'B': (128, 18)}
+    paper_names = {'T': 'Swin-T/W7', 'S': 'Swin-S/W7', 'B': 'Swin-B/W7'}
+    paper_table = 'knn_swin'
+    layer_names = LayerNames(
+        marks=('stages.0.blocks.0.', '.relative_position_bias_table'),
+        block=r'stages\.(\d+)\.blocks\.(\d+)\.',
+        before='mask_token|patch_embed|absolute_pos_embed',
+        downsample=r'stages\.(\d+)\.downsample\.',
+        downsample_offset=1,
+    )
+    loader_prefixes = {'mmdet.SwinTransformer': ('backbone.', True), 'mmseg.SwinTransformer': ('backbone.', False)}
 
     def __init__(
         self,
@@ -315,16 +327,23 @@ class ElasticSwinTransformer(ElasticBackbone):
         )
 
     @classmethod
+    def static_size(cls, static: Mapping[str, Any]) -> tuple[int, int]:
+        """See :meth:`ElasticBackbone.static_size`. mmdet and mmseg have no ``arch``; the depth is that of the deepest stage."""
+        arch = static.get('arch', static)
+        return arch['embed_dims'], max(arch['depths'])
+
+    @classmethod
     def elastic_config(cls, static: Mapping[str, Any]) -> dict[str, Any]:
         """See :meth:`ElasticBackbone.elastic_config`."""
-        width, depths = static['arch']['embed_dims'], list(static['arch']['depths'])
-        deepest = depths.index(max(depths))
+        width, depth = cls.static_size(static)
+        depths = list(static['arch']['depths'])
+        deepest = depths.index(depth)
         return dict(
             img_size=static['img_size'],
             patch_size=static['patch_size'],
             widths=(width, width, 1),
-            depths=(depths[deepest], depths[deepest]),
-            stage_depths=[None if i == deepest else depth for i, depth in enumerate(depths)],
+            depths=(depth, depth),
+            stage_depths=[None if i == deepest else blocks for i, blocks in enumerate(depths)],
             head_dim=width // static['arch']['num_heads'][0],
             window_size=static['window_size'],
             mask_stride=static['patch_size'] * 2 ** (len(depths) - 1),
@@ -344,3 +363,8 @@ class ElasticSwinTransformer(ElasticBackbone):
             drop_path_rate=0.0,
             out_indices=static['out_indices'],
         )
+
+    @classmethod
+    def paper_cell(cls, width: int, depth: int) -> tuple[str, int]:
+        """Rows are widths, columns are the blocks of all stages."""
+        return str(width), 6 + depth

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from .attention import attend
 from .base import ElasticBackbone
 from .drop_path import add_residual
 from .ffn import ElasticFFN, layer_scale
+from .layer_depth import LayerNames
 
 LN_EPS = 1e-6
 TOKEN_RULE = SliceRule((-1,))
@@ -108,7 +110,15 @@ class ElasticVisionTransformer(ElasticBackbone):
             size, or a range is empty.
     """
 
+    static_types = ('VisionTransformer',)
     names = {'S': (384, 12), 'B': (768, 12), 'L': (1024, 24)}
+    paper_names = {'S': 'ViT-S/16', 'B': 'ViT-B/16', 'L': 'ViT-L/16'}
+    paper_table = 'knn_vit'
+    layer_names = LayerNames(
+        marks=('pos_embed', 'layers.0.ln1.'),
+        block=r'()layers\.(\d+)\.',
+        before='cls_token|pos_embed|mask_token|patch_embed|pre_norm',
+    )
     block_prefixes = ('layers.',)
     image_only = ('ln1.weight', 'ln1.bias')
 
@@ -250,9 +260,14 @@ class ElasticVisionTransformer(ElasticBackbone):
         )
 
     @classmethod
+    def static_size(cls, static: Mapping[str, Any]) -> tuple[int, int]:
+        """See :meth:`ElasticBackbone.static_size`."""
+        return static['arch']['embed_dims'], static['arch']['num_layers']
+
+    @classmethod
     def elastic_config(cls, static: Mapping[str, Any]) -> dict[str, Any]:
         """See :meth:`ElasticBackbone.elastic_config`."""
-        width, depth = static['arch']['embed_dims'], static['arch']['num_layers']
+        width, depth = cls.static_size(static)
         return dict(
             img_size=static['img_size'],
             patch_size=static['patch_size'],
@@ -275,14 +290,29 @@ class ElasticVisionTransformer(ElasticBackbone):
             final_norm=False,
         )
 
+    @staticmethod
+    def is_resized(network: nn.Module, name: str, value: Tensor) -> bool:
+        """mmpretrain resizes positions that are a square of patches after the class position."""
+        if name != 'pos_embed' or not hasattr(network, '_prepare_pos_embed'):
+            return False
+        patches = value.shape[1] - network.num_extra_tokens if value.ndim == 3 else 0
+        return patches > 0 and math.isqrt(patches) ** 2 == patches and value.shape[2] == network.pos_embed.shape[2]
+
+    @classmethod
+    def paper_cell(cls, width: int, depth: int) -> tuple[str, int]:
+        """Rows are depths, columns are widths."""
+        return str(depth), width
+
 
 def map_blocks(depth: int) -> list[int]:
-    """The blocks, counted from 1, whose maps make a pyramid: 4, 6, 8 and 12 of 12, at other depths alike.
+    """The blocks, counted from 1, whose maps form a pyramid: 4, 6, 8 and 12 of 12, in proportion at other depths.
 
     Raises:
         UserError: With fewer than four blocks.
     """
     if depth < 4:
-        raise UserError(f'a ViT with {depth} blocks gives no four maps: detection and segmentation need at least 4')
+        raise UserError(
+            f'a ViT with {depth} blocks has too few maps: detection and segmentation need at least 4 blocks'
+        )
     first, second = depth * 4 // 12, depth * 6 // 12
     return [first, second, max(depth * 8 // 12, second + 1), depth]
