@@ -12,7 +12,7 @@ from mmengine.registry import OPTIMIZERS
 from torch import nn
 
 from poa_mm.errors import UserError
-from poa_mm.models.backbones import find_layer_depths
+from poa_mm.models.backbones import find_layer_depths, known_families
 from poa_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 PREFIX = 'backbone.'
@@ -47,8 +47,9 @@ class LayerDecayOptimWrapperConstructor:
         paramwise_cfg: Optional, with
 
             - ``layer_decay_rate`` (float): a backbone parameter's lr is multiplied by
-              ``rate ** (num_layers - 1 - layer_id)``. A ViT, Swin or ResNet has the ids of :class:`LayerDepths`,
-              whichever toolbox it is from; other backbones say them by ``get_layer_depth(name, prefix)``.
+              ``rate ** (num_layers - 1 - layer_id)``. A network of a registered family has the ids of
+              :class:`LayerDepths`, whichever toolbox it is from; other backbones need a method
+              ``get_layer_depth(name, prefix)``.
               Defaults to 1, no decay. Other parameters have none.
             - ``patch_embed_lr_mult`` (float): further factor for names with 'patch_embed'. Defaults to 1.
             - ``no_decay`` (list[str]): parameters whose name contains one of these have no weight decay (say
@@ -161,8 +162,9 @@ class LayerDecayOptimWrapperConstructor:
         found = find_layer_depths(name for name, _ in backbone.named_parameters())
         if found is None and not hasattr(backbone, 'get_layer_depth'):
             raise UserError(
-                f'layer_decay_rate {self.layer_decay_rate} needs a ViT, Swin or ResNet or a backbone with '
-                f'get_layer_depth, which {type(backbone).__name__} has not; use 1 or another backbone.'
+                f'layer_decay_rate {self.layer_decay_rate} needs a network of a known family '
+                f'({", ".join(known_families())}) or a backbone with get_layer_depth; {type(backbone).__name__} is '
+                'neither: use 1 or another backbone.'
             )
         return found or backbone.get_layer_depth
 

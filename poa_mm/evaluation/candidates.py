@@ -51,7 +51,7 @@ class Candidate:
         if self.subnet is not None:
             record.update(subnet=str(self.subnet), width=self.subnet.width, depth=self.subnet.depth)
         if self.backbone is not None:
-            record['family'] = type(self.backbone).__name__.removeprefix('Elastic')
+            record['family'] = self.backbone.family
         if self.file:
             record['file'] = self.file
         return record

@@ -9,9 +9,6 @@ from poa_mm.models.backbones import ElasticBackbone
 
 FORMATS = ('mmpretrain', 'mmdet', 'mmseg')
 
-# Loaders that skip silently what does not begin with ``backbone.``.
-PREFIXED = ('mmdet.SwinTransformer',)
-
 Value = TypeVar('Value')
 
 
@@ -43,5 +40,5 @@ def network_weights(
         extracted: By the names of :meth:`ElasticBackbone.extract`: the weights, or one value for each.
     """
     skipped = () if format == 'mmpretrain' else backbone.image_only
-    prefix = 'backbone.' if network_config(backbone, subnet, format)['type'] in PREFIXED else ''
-    return {prefix + name: value for name, value in extracted.items() if name not in skipped}
+    type_ = network_config(backbone, subnet, format)['type']
+    return {backbone.saved_as(type_, name): value for name, value in extracted.items() if name not in skipped}

@@ -13,18 +13,10 @@ from torch import Tensor
 
 from poa_mm.errors import UserError
 from poa_mm.files import differing_shapes, load_weights
-from poa_mm.models.backbones import ElasticBackbone, ElasticResNet, ElasticSwinTransformer, ElasticVisionTransformer
+from poa_mm.models.backbones import ElasticBackbone, find_family
 
 from .checkpoint import load_pretrained
 from .extracted import ExtractedNetwork, is_extracted
-
-# What computes the same as an ordinary network, so that the same program measures it inside a checkpoint or alone.
-FAMILIES: dict[str, type[ElasticBackbone]] = {
-    'VisionTransformer': ElasticVisionTransformer,
-    'SwinTransformer': ElasticSwinTransformer,
-    'ResNet': ElasticResNet,
-    'StaticResNet': ElasticResNet,
-}
 
 
 @dataclass(frozen=True)
@@ -73,11 +65,11 @@ def _open_extracted(path: str | Path, network: ExtractedNetwork) -> LoadedNetwor
             f'{path} was extracted with --format {network.format}, for maps: extract it with --format mmpretrain, for '
             'image features'
         )
+    family = find_family(network.config)
     try:
-        family = FAMILIES[network.config['type'].rpartition('.')[2]]
         arguments = family.elastic_config(network.config)
     except (KeyError, TypeError) as error:
-        raise UserError(f'{path} holds a network of none of our families: {network.config}') from error
+        raise UserError(f'{path} holds a network that poa_mm did not extract: {network.config}') from error
     with torch.random.fork_rng(devices=[]):
         backbone = family(**arguments)
     load_extracted(backbone, network.weights, path)

@@ -8,12 +8,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-FAMILIES = {'VisionTransformer': 'vit', 'SwinTransformer': 'swin', 'ResNet': 'resnet'}
-NAMES = {
-    'vit': {(384, 12): 'ViT-S/16', (768, 12): 'ViT-B/16', (1024, 24): 'ViT-L/16'},
-    'swin': {(96, 6): 'Swin-T/W7', (96, 18): 'Swin-S/W7', (128, 18): 'Swin-B/W7'},
-    'resnet': {(64, (3, 4, 6, 3)): 'ResNet-50', (64, (3, 4, 23, 3)): 'ResNet-101', (64, (3, 8, 36, 3)): 'ResNet-152'},
-}
+from poa_mm.models.backbones import FAMILIES
 
 
 @lru_cache
@@ -23,30 +18,21 @@ def paper_tables() -> dict[str, Any]:
 
 
 def paper_name(result: Mapping[str, Any]) -> str | None:
-    """What the paper calls the network of a result entry; ``None`` where it has no name there."""
+    """What the paper calls the network of a result entry; ``None`` if it has no name there."""
     family = FAMILIES.get(result.get('family'))
-    return NAMES[family].get(_size(result)) if family and 'width' in result else None
+    return family.paper_name(*_size(result)) if family and 'width' in result else None
 
 
 def paper_knn(result: Mapping[str, Any]) -> float | None:
     """k-NN accuracy on ImageNet-1K of the sub-network of this size (POA, tables 13 to 15)."""
     family = FAMILIES.get(result.get('family'))
-    if family is None or 'width' not in result:
+    if family is None or family.paper_table is None or 'width' not in result:
         return None
-    width, depth = _size(result)
-    table = paper_tables()[f'knn_{family}']
-    if family == 'vit':
-        row, column, columns = str(depth), width, table['columns_width']
-        rows = table['rows_depth']
-    else:
-        row, rows = str(width), table['rows_width']
-        if family == 'swin':
-            column, columns = 6 + depth, table['columns_total_depth']
-        else:
-            if len(depth) != 4 or (depth[0], depth[3]) != (3, 3):
-                return None
-            column, columns = f'{depth[1]}-{depth[2]}', table['columns_stage2_stage3']
-    return rows[row][columns.index(column)] if row in rows and column in columns else None
+    table, cell = paper_tables()[family.paper_table], family.paper_cell(*_size(result))
+    rows, columns = (next(table[key] for key in table if key.startswith(side)) for side in ('rows', 'columns'))
+    if cell is None or cell[0] not in rows or cell[1] not in columns:
+        return None
+    return rows[cell[0]][columns.index(cell[1])]
 
 
 def paper_linear(result: Mapping[str, Any]) -> float | None:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from poa_mm.errors import UserError
+from poa_mm.models.backbones import FAMILIES
 
-from .paper import FAMILIES, NAMES, paper_tables
+from .paper import paper_tables
 from .tables import SCORES, ResultRecord, depth_text, markdown_table, number, origin, result_table
 from .trained_report import TRAINED, trained_section
 
@@ -99,8 +100,8 @@ def _grids(results: Sequence[ResultRecord]) -> list[str]:
 
 def _paper_tables(name: str, contents: Sequence[ResultRecord]) -> list[str]:
     """What the paper says of the families that were measured, for networks of other sizes."""
-    families = {FAMILIES.get(r.get('family')) for c in contents for r in c['results']} - {None}
-    archs = [arch for family in NAMES if family in families for arch in NAMES[family].values()]
+    measured = {FAMILIES.get(r.get('family')) for c in contents for r in c['results']} - {None}
+    archs = [arch for family in measured for arch in family.paper_names.values()]
     if name in ('knn', 'linear'):
         rows = [
             [r['arch'], str(r['params_m']), str(r[name])]

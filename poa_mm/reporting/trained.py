@@ -17,7 +17,7 @@ from poa_mm.errors import UserError
 from poa_mm.extraction.checkpoint import read_config
 from poa_mm.extraction.extracted import SOURCE_KEYS, is_extracted
 from poa_mm.files import load_weights
-from poa_mm.models.backbones.static_resnet import STAGES
+from poa_mm.models.backbones import describe_static
 
 from .records import versions
 from .tables import depth_text
@@ -43,7 +43,7 @@ def make_record(runner: Runner, checkpoint: str, metrics: Mapping[str, Any], sec
     trained_with, iteration = _training(checkpoint, cfg)
     backbone_cfg, frozen = _innermost(trained_with.get('model', {}).get('backbone') or {})
     start, origin = _origin(backbone_cfg)
-    size = _size(backbone_cfg)
+    size = describe_static(backbone_cfg)
     named = f'{size["width"]}x{depth_text(size["depth"])}' if size else Path(cfg.filename or '').stem
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     network = dict(
@@ -149,24 +149,6 @@ def _origin(backbone_cfg: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]
         return start, {}
     meta = load_weights(start).get('meta') or {}
     return start, {key: meta[key] for key in ('subnet', 'format', *SOURCE_KEYS) if meta.get(key) is not None}
-
-
-def _size(backbone_cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """Family, width and depth of a standard backbone; nothing of another."""
-    kind = str(backbone_cfg.get('type')).rpartition('.')[2]
-    arch = backbone_cfg.get('arch') if isinstance(backbone_cfg.get('arch'), Mapping) else backbone_cfg
-    try:
-        if kind == 'VisionTransformer':
-            return dict(family=kind, width=arch['embed_dims'], depth=arch['num_layers'])
-        if kind == 'SwinTransformer':
-            return dict(family=kind, width=arch['embed_dims'], depth=max(arch['depths']))
-        if kind == 'StaticResNet':
-            return dict(family='ResNet', width=arch['mid_channels'], depth=list(arch['stage_blocks']))
-        if kind == 'ResNet':
-            return dict(family=kind, width=arch.get('base_channels', 64), depth=list(STAGES[arch['depth']]))
-    except KeyError:
-        pass
-    return {}
 
 
 def _source(dataset: Mapping[str, Any] | None) -> str:

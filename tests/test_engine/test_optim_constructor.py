@@ -269,7 +269,7 @@ def test_wrong_values(tiny_model):
         LayerDecayOptimWrapperConstructor(dict(optimizer=dict(type='AdamW')))
     model = tiny_model()
     model.backbone = nn.Linear(2, 2)
-    with pytest.raises(ValueError, match='Linear has not'):
+    with pytest.raises(ValueError, match='Linear is neither'):
         build_optim_wrapper(model, _cfg())
     with pytest.raises(ValueError, match='no parameter'):
         build_optim_wrapper(model.requires_grad_(False), _cfg())

@@ -114,7 +114,11 @@ def test_checkpoint_and_files_that_will_not_do(tmp_path):
         open_network(path)
     contents['meta']['config'] = dict(type='mmpretrain.VGG')
     torch.save(contents, path)
-    with pytest.raises(ValueError, match='holds a network of none of our families'):
+    with pytest.raises(ValueError, match=r'mmpretrain\.VGG is not .*known family, which are .*ResNet'):
+        open_network(path)
+    contents['meta']['config'] = dict(type='mmpretrain.VisionTransformer', arch='base')
+    torch.save(contents, path)
+    with pytest.raises(ValueError, match='holds a network that poa_mm did not extract'):
         open_network(path)
     for toolbox in ('mmdet', 'mmseg'):
         path = export_subnet(backbone, '24x4', tmp_path / toolbox, {}, toolbox)

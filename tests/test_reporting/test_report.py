@@ -6,10 +6,11 @@ import pytest
 from mmengine.config import Config
 
 from poa_mm.evaluation import read_results
+from poa_mm.models.backbones import describe_static
 from poa_mm.reporting.paper import paper_cluster, paper_knn, paper_linear
 from poa_mm.reporting.report import report
 from poa_mm.reporting.tables import NETWORK_COLUMNS, markdown_table
-from poa_mm.reporting.trained import _size, protocol_of
+from poa_mm.reporting.trained import protocol_of
 
 
 def entry(family, width, depth, **kwargs):
@@ -166,13 +167,13 @@ def test_trained_models_are_one_table_a_protocol(tmp_path):
             ('SwinTransformer', 24, 2),
         ),
         (dict(type='mmdet.SwinTransformer', embed_dims=96, depths=(2, 2, 6, 2)), ('SwinTransformer', 96, 6)),
-        (dict(type='ResNet', depth=50), ('ResNet', 64, [3, 4, 6, 3])),
-        (dict(type='poa_mm.StaticResNet', stage_blocks=(1, 1, 2), mid_channels=16), ('ResNet', 16, [1, 1, 2])),
+        (dict(type='ResNet', depth=50), ('ResNet', 64, (3, 4, 6, 3))),
+        (dict(type='poa_mm.StaticResNet', stage_blocks=(1, 1, 2), mid_channels=16), ('ResNet', 16, (1, 1, 2))),
         (dict(type='VisionTransformer', arch='base'), None),
     ],
 )
 def test_size_of_a_standard_backbone(backbone, expected):
-    assert _size(backbone) == (dict(zip(('family', 'width', 'depth'), expected)) if expected else {})
+    assert describe_static(backbone) == (dict(zip(('family', 'width', 'depth'), expected)) if expected else {})
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_format(checkpoint, tmp_path, monkeypatch, capsys, toolbox):
     'arguments, message',
     [
         (['--format', 'mmpose'], "invalid choice: 'mmpose'"),
-        (['--format', 'mmdet', '--subnets', '16x2'], 'a ViT with 2 blocks gives no four maps'),
+        (['--format', 'mmdet', '--subnets', '16x2'], 'a ViT with 2 blocks has too few maps'),
         (['--subnets', 'S'], "unknown sub-network 'S'; allowed are widths 16, 24, 32; depths 2 to 4"),
         (['--config', 'nowhere.py'], "config 'nowhere.py' does not exist"),
         (['--branch', 'student'], 'no weights named backbone.*'),

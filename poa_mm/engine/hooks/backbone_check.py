@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,12 +15,12 @@ from torch import Tensor, nn
 from poa_mm.errors import UserError
 from poa_mm.extraction import ExtractedNetwork, is_extracted
 from poa_mm.files import load_weights
+from poa_mm.models.backbones import family_of
 from poa_mm.registry import HOOKS
 
 from .common import unwrapped
 
 LISTED, LISTED_SHAPES = 20, 3  # the rest is counted
-PREFIX = 'backbone.'
 
 
 @HOOKS.register_module()
@@ -30,7 +29,8 @@ class BackboneCheckHook(Hook):
 
     MMEngine's loader, and those of mmdet's and mmseg's Swin, only log what does not fit, and mmdet's Swin skips
     silently what does not begin with ``backbone.``. Here every weight must be in the file under its name and in its
-    shape, and no other; only the number of positions of a ViT may differ, which mmpretrain resizes.
+    shape, and no other; only what the backbone resizes while loading (positions, in mmpretrain's ViT) may have another
+    shape.
 
     The file is the ``checkpoint`` of the backbone's ``init_cfg`` of type ``Pretrained``, also within
     ``FrozenBackbone``. Without one there is nothing to check. A file that is no path (``https://``,
@@ -111,11 +111,9 @@ def check_backbone(backbone: nn.Module, init_cfg: Mapping[str, Any]) -> None:
 
 def _loaded_as(backbone: nn.Module, name: str, prefix: str | None) -> str | None:
     """The weight that a name in the file is loaded into, ``None`` if the backbone's loader skips it."""
-    modules = {base.__module__ for base in type(backbone).__mro__}
-    if 'mmdet.models.backbones.swin' in modules:
-        return name.removeprefix(PREFIX) if name.startswith(PREFIX) else None
-    if 'mmseg.models.backbones.swin' in modules:
-        return name.removeprefix(PREFIX)
+    family, static_type = family_of(backbone)
+    if family is not None and static_type in family.loader_prefixes:
+        return family.loaded_as(static_type, name)
     if prefix is not None:
         prefix = prefix.rstrip('.') + '.'
         return name.removeprefix(prefix) if name.startswith(prefix) else None
@@ -123,11 +121,9 @@ def _loaded_as(backbone: nn.Module, name: str, prefix: str | None) -> str | None
 
 
 def _is_resized(backbone: nn.Module, name: str, value: Tensor) -> bool:
-    """Whether mmpretrain's ViT resizes these positions: a square of patches after the class position."""
-    if name != 'pos_embed' or not hasattr(backbone, '_prepare_pos_embed'):
-        return False
-    patches = value.shape[1] - backbone.num_extra_tokens if value.ndim == 3 else 0
-    return patches > 0 and math.isqrt(patches) ** 2 == patches and value.shape[2] == backbone.pos_embed.shape[2]
+    """Whether the backbone resizes this weight while it loads the file."""
+    family, _ = family_of(backbone)
+    return family is not None and family.is_resized(backbone, name, value)
 
 
 def _origin(path: str, contents: Mapping[str, Any]) -> str:

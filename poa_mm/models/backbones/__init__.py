@@ -1,4 +1,4 @@
-from .base import ElasticBackbone
+from .base import FAMILIES, ElasticBackbone
 from .families import describe_static, family_of, find_family, find_layer_depths, known_families
 from .frozen import FrozenBackbone
 from .layer_depth import LayerDepths, LayerNames
@@ -8,6 +8,7 @@ from .swin import ElasticSwinTransformer
 from .vit import ElasticVisionTransformer
 
 __all__ = [
+    'FAMILIES',
     'ElasticBackbone',
     'ElasticResNet',
     'ElasticSwinTransformer',

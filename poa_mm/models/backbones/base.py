@@ -114,7 +114,7 @@ class ElasticBackbone(BaseModule):
     @classmethod
     @abstractmethod
     def elastic_config(cls, static: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments of the backbone whose only sub-network is an ordinary network; the inverse of :meth:`static_config`.
+        """Arguments of the backbone whose only sub-network is an ordinary network: inverts :meth:`static_config`.
 
         It has the same parameters under the same names and computes the same. Its mask cells, which an ordinary
         network does not have, are the positions of the last map.

@@ -328,8 +328,8 @@ class ElasticSwinTransformer(ElasticBackbone):
 
     @classmethod
     def static_size(cls, static: Mapping[str, Any]) -> tuple[int, int]:
-        """See :meth:`ElasticBackbone.static_size`. mmdet and mmseg have no ``arch``; the depth is that of the deepest stage."""
-        arch = static.get('arch', static)
+        """See :meth:`ElasticBackbone.static_size`. The depth is that of the deepest stage."""
+        arch = static.get('arch', static)  # mmdet's and mmseg's have the sizes as arguments
         return arch['embed_dims'], max(arch['depths'])
 
     @classmethod

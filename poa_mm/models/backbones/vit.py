@@ -311,8 +311,6 @@ def map_blocks(depth: int) -> list[int]:
         UserError: With fewer than four blocks.
     """
     if depth < 4:
-        raise UserError(
-            f'a ViT with {depth} blocks has too few maps: detection and segmentation need at least 4 blocks'
-        )
+        raise UserError(f'a ViT with {depth} blocks has too few maps: detection and segmentation need 4')
     first, second = depth * 4 // 12, depth * 6 // 12
     return [first, second, max(depth * 8 // 12, second + 1), depth]
