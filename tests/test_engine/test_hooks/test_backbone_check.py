@@ -126,7 +126,7 @@ def test_what_does_not_fit(file, tmp_path):
     with pytest.raises(ValueError, match=r'pre-training checkpoint.*extract one first'):
         check(vit(), pretraining)
     (tmp_path / 'text.pth').write_text('hello')
-    with pytest.raises(ValueError, match='not a file of PyTorch'):
+    with pytest.raises(ValueError, match='not a PyTorch checkpoint'):
         check(vit(), tmp_path / 'text.pth')
 
 
