@@ -1,0 +1,1 @@
+"""The subcommands of ``poa``, one module each."""

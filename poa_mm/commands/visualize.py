@@ -1,0 +1,79 @@
+"""Show what networks learned, and what a recipe feeds them: PNG files and one HTML page."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from poa_mm.arguments import positive, result_folder
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument(
+        'files', nargs='*', metavar='FILE.pth', help='pre-training checkpoints and extracted networks, side by side'
+    )
+    parser.add_argument('--out', type=result_folder, required=True, metavar='DIR', help='folder for the pictures')
+    parser.add_argument(
+        '--images', metavar='DIR', help="any folder of images (default: knn.val of the checkpoint's config)"
+    )
+    parser.add_argument(
+        '--subnets',
+        nargs='+',
+        default=['named'],
+        metavar='SUBNET',
+        help="of a checkpoint: names (S), sizes (512x16), 'smallest', 'intact', 'named' or 'all' (default: named)",
+    )
+    parser.add_argument(
+        '--branch', choices=['teacher', 'student'], default='teacher', help='of a checkpoint (default: teacher)'
+    )
+    parser.add_argument(
+        '--size', type=positive, metavar='PX', help='side of the images (default: twice what a network is made for)'
+    )
+    parser.add_argument('--number', type=positive, default=6, metavar='N', help='images that are shown (default: 6)')
+    parser.add_argument(
+        '--gallery',
+        type=positive,
+        default=200,
+        metavar='N',
+        help='images among which neighbours and shared prototypes are looked for (default: 200)',
+    )
+    parser.add_argument('--inputs', metavar='CONFIG.py', help='also the crops and masks that this recipe starts with')
+
+
+def run(args: Namespace) -> None:
+    """Write the pictures and the page.
+
+    Raises:
+        UserError: If there is nothing to show, or a file or the images cannot be used.
+    """
+    import torch
+
+    from poa_mm.errors import UserError
+    from poa_mm.extraction.checkpoint import read_config
+    from poa_mm.files import load_weights
+    from poa_mm.visualization.batch import draw_batch, first_batch
+    from poa_mm.visualization.canvas import save
+    from poa_mm.visualization.images import open_images, read_images
+    from poa_mm.visualization.learned import LearnedPictures
+    from poa_mm.visualization.networks import open_networks
+    from poa_mm.visualization.page import Section, write_page
+
+    if not (args.files or args.inputs):
+        raise UserError('nothing to show: give a checkpoint, an extracted network or --inputs CONFIG.py')
+    sections = []
+    if args.inputs:
+        from poa_mm.launch import load_config
+
+        cfg = load_config(args.inputs, {}, None, 'none')
+        picture = save(draw_batch(first_batch(cfg, args.number), args.number), args.out / 'inputs.png')
+        text = f'The first crops of {args.inputs}; patches that the students do not see are grey.'
+        sections.append(Section('Inputs', text, picture))
+    if args.files:
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        networks = open_networks(args.files, args.subnets, args.branch, args.size, device)
+        configs = (load_weights(file).get('meta', {}).get('cfg') for file in args.files)
+        cfg = next((read_config(text) for text in configs if isinstance(text, str)), None)
+        images = read_images(open_images(args.images, cfg), max(args.gallery, args.number))
+        sections += LearnedPictures(networks, images, args.number, args.out).draw()
+    page = write_page(args.out / 'index.html', 'What the networks see', sections)
+    print(f'{len(sections)} pictures, all on one page: {page}')
