@@ -26,6 +26,7 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['poa_mm', 'poa_mm.*']),
     package_data={'poa_mm.reference': ['*.json']},
+    entry_points={'console_scripts': ['poa=poa_mm.commands:main']},
     python_requires='>=3.10,<3.14',
     install_requires=[
         'torch>=2.4',

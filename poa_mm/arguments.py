@@ -1,10 +1,15 @@
-"""Types of command-line arguments."""
+"""Types, values and groups of command-line arguments; imports nothing heavy."""
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
+import ast
+from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
+
+CONSTANTS = {'true': True, 'false': False}
 
 
 def positive(text: str) -> int:
@@ -30,7 +35,7 @@ def not_negative(text: str) -> int:
 
 
 def result_folder(text: str) -> Path:
-    """A folder for results; made and tried now, so that no measurement is lost for want of it.
+    """A folder for results, created and tried now, so that no measurement is lost at its end.
 
     Raises:
         ArgumentTypeError: Nothing can be written there.
@@ -44,7 +49,7 @@ def result_folder(text: str) -> Path:
 
 
 def result_file(text: str) -> str:
-    """A file for the result; its folder is made and tried now.
+    """A file for the result; its folder is created and tried now.
 
     Raises:
         ArgumentTypeError: It cannot be written.
@@ -53,3 +58,104 @@ def result_file(text: str) -> str:
         raise ArgumentTypeError(f'{text} is a folder')
     result_folder(str(Path(text).parent))
     return text
+
+
+def result_file_ending(*suffixes: str) -> Callable[[str], str]:
+    """The type of a :func:`result_file` that has one of some suffixes."""
+
+    def check(text: str) -> str:
+        if not text.endswith(suffixes):
+            raise ArgumentTypeError(f'must end in {" or ".join(suffixes)}, got {text!r}')
+        return result_file(text)
+
+    return check
+
+
+class CfgOptions(Action):
+    """``KEY=VALUE ...`` as a dict from dotted keys to values; see :func:`parse_value`."""
+
+    def __call__(self, parser: ArgumentParser, namespace: Namespace, values: list[str], option_string=None) -> None:
+        options = dict(getattr(namespace, self.dest) or {})
+        for text in values:
+            key, equals, value = text.partition('=')
+            if not key or not equals:
+                parser.error(f'{option_string} takes KEY=VALUE, got {text!r}')
+            options[key] = parse_value(value)
+        setattr(namespace, self.dest, options)
+
+
+def parse_value(text: str) -> Any:
+    """The value of ``KEY=VALUE``, as MMEngine's ``DictAction`` reads it, plus dicts.
+
+    Outer quotes are removed. Numbers, ``true``, ``false``, ``None``, ``a,b`` and ``[a,b]`` (lists), ``(a,b)``,
+    ``{'k': v}`` and ``dict(k=v)``; all else is text. Nothing is executed.
+    """
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in '\'"' and text[0] not in text[1:-1]:
+        text = text[1:-1]
+    for convert in (int, float):
+        try:
+            return convert(text)
+        except ValueError:
+            pass
+    if text.lower() in CONSTANTS:
+        return CONSTANTS[text.lower()]
+    try:
+        node = ast.parse(text, mode='eval').body
+    except (SyntaxError, ValueError):
+        if ',' in text and not set('[](){}') & set(text):
+            return [parse_value(part) for part in text.split(',') if part]
+        return text
+    if isinstance(node, ast.Tuple) and not text.startswith('('):
+        node = ast.List(node.elts)
+    return _value(node, text, text)
+
+
+def _value(node: ast.expr, source: str, text: str) -> Any:
+    """The value of a literal; anything else is its own text."""
+
+    def parse(child: ast.expr) -> Any:
+        return _value(child, source, ast.get_source_segment(source, child))
+
+    match node:
+        case ast.Constant():
+            return node.value
+        case ast.List():
+            return [parse(child) for child in node.elts]
+        case ast.Tuple():
+            return tuple(parse(child) for child in node.elts)
+        case ast.Dict() if None not in node.keys:
+            return {parse(key): parse(value) for key, value in zip(node.keys, node.values)}
+        case ast.Call(func=ast.Name(id='dict'), args=[]) if all(keyword.arg for keyword in node.keywords):
+            return {keyword.arg: parse(keyword.value) for keyword in node.keywords}
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
+            return -number
+    return CONSTANTS.get(text.lower(), text)
+
+
+def add_cfg_options(parser: ArgumentParser) -> None:
+    """Add ``--cfg-options``."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=CfgOptions,
+        default={},
+        metavar='KEY=VALUE',
+        help='change the config: its variables (steps=100) and any key (model.backbone.depths="(12,18)")',
+    )
+
+
+def add_launcher(parser: ArgumentParser) -> None:
+    """Add the options that a launcher of several processes passes."""
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='of several processes (default: none)'
+    )
+    # Older launchers pass the local rank as an argument, torchrun in the environment.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by launchers')
+
+
+def add_launch_arguments(parser: ArgumentParser) -> None:
+    """Add the options of every command that builds a runner."""
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/CONFIG_NAME)')
+    add_cfg_options(parser)
+    add_launcher(parser)

@@ -1,11 +1,10 @@
-"""From a command line to a config that a runner takes: shared by ``tools/train.py`` and ``tools/test.py``."""
+"""From a command line to a config and its runner."""
 
 import atexit
 import datetime
 import difflib
 import logging
 import os
-from argparse import ArgumentParser
 from collections.abc import Iterator
 from importlib.util import find_spec
 from inspect import signature
@@ -13,20 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from poa_mm.compat import DISTRIBUTIONS
 from poa_mm.errors import UserError
 
 from .files import load_weights
 
-TOOLBOXES = {
-    'mmpretrain': 'onedl-mmpretrain',
-    'mmdet': 'onedl-mmdetection',
-    'mmseg': 'onedl-mmsegmentation',
-}
-
+TOOLBOXES = {'mmpretrain', 'mmdet', 'mmseg'}
 
 # The parts of a config that MMEngine's runner or we read; all else are variables of the config itself.
 READ = {
@@ -35,32 +31,6 @@ READ = {
     *('model_wrapper_cfg', 'runner_type', 'strategy', 'tta_model', 'tta_pipeline'),
     *('data_root', 'knn', 'linear', 'cluster', 'robustness'),
 }
-
-
-class CfgOptions(DictAction):
-    """``KEY=VALUE ...`` on the command line; an argument without ``=`` is a usage error."""
-
-    def __call__(self, parser, namespace, values, option_string=None) -> None:
-        for value in values:
-            if not value.partition('=')[1] or value.startswith('='):
-                parser.error(f'{option_string} takes KEY=VALUE, got {value!r}')
-        super().__call__(parser, namespace, values, option_string)
-
-
-def add_launch_arguments(parser: ArgumentParser) -> None:
-    """Add the options that every command which builds a runner has."""
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints (work_dirs/CONFIG_NAME)')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=CfgOptions,
-        default={},
-        metavar='KEY=VALUE',
-        help='change the config, e.g. optim_wrapper.optimizer.lr=1e-3 model.backbone.depths="(12,18)"',
-    )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
-    # Older launchers pass the local rank as an argument, torchrun in the environment.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
 def load_config(path: str, options: dict[str, Any], work_dir: str | None, launcher: str, local_rank: int = 0) -> Config:
@@ -105,11 +75,11 @@ def check_toolboxes(cfg: Config) -> None:
         UserError: One is not; says how to install it.
     """
     scopes = {str(name).partition('.')[0] for name in _types(cfg.to_dict()) if '.' in str(name)}
-    for scope in sorted(scopes | {cfg.get('default_scope')} & TOOLBOXES.keys()):
+    for scope in sorted(scopes | {cfg.get('default_scope')} & TOOLBOXES):
         if scope in TOOLBOXES and find_spec(scope) is None:
             raise UserError(
                 f'{cfg.filename} needs {scope}, which is not installed: '
-                f'pip install {TOOLBOXES[scope]} (or pip install poa_mm[openmmlab] for all of OpenMMLab)'
+                f'pip install {DISTRIBUTIONS[scope]} (or pip install poa_mm[openmmlab] for all of OpenMMLab)'
             )
 
 
@@ -198,6 +168,11 @@ def prepare_processes(cfg: Config) -> None:
     unused = cfg.get('find_unused_parameters', False)
     default = dict(broadcast_buffers=False, find_unused_parameters=unused)
     cfg.model_wrapper_cfg = {**(cfg.get('model_wrapper_cfg') or default), 'device_ids': None}
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner of a config."""
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
 def _leave_processes() -> None:

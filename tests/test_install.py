@@ -13,20 +13,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import poa_mm
+from poa_mm.compat import DISTRIBUTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ('3.10', '3.11', '3.12', '3.13')
-# Modules whose distribution has another name.
-DISTRIBUTIONS = {
-    'PIL': 'pillow',
-    'cv2': 'opencv-python-headless',
-    'mmcv': 'onedl-mmcv',
-    'mmdet': 'onedl-mmdetection',
-    'mmengine': 'onedl-mmengine',
-    'mmpretrain': 'onedl-mmpretrain',
-    'mmseg': 'onedl-mmsegmentation',
-    'sklearn': 'scikit-learn',
-}
+OWN = {'poa_mm', 'benchmarks', 'examples', 'tests'}
 
 
 def setup_arguments() -> dict:
@@ -96,7 +87,7 @@ def test_every_import_is_declared():
                 continue
             for name in {name.partition('.')[0] for name in names} - sys.stdlib_module_names:
                 distribution = canonicalize_name(DISTRIBUTIONS.get(name, name))
-                own = name in ('poa_mm', 'benchmarks', 'examples', 'tests') or (path.parent / f'{name}.py').exists()
+                own = name in OWN or (path.parent / f'{name}.py').exists()
                 if not own and distribution not in declared:
                     unknown[name] = path.name
     assert not unknown

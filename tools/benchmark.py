@@ -10,8 +10,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 import torch
 
 from benchmarks import TrainingStep, benchmark, compare, compare_revision, describe, straggling
-from poa_mm.arguments import not_negative, positive, result_file
-from poa_mm.launch import CfgOptions, load_config
+from poa_mm.arguments import CfgOptions, not_negative, positive, result_file
+from poa_mm.launch import load_config
 from poa_mm.reporting.records import write_json
 
 

@@ -12,8 +12,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import describe, release_memory
 from benchmarks.gpu import CONFIGS, measure, table
-from poa_mm.arguments import positive, result_folder
-from poa_mm.launch import CfgOptions
+from poa_mm.arguments import CfgOptions, positive, result_folder
 from poa_mm.reporting.records import write_json
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[1] / 'configs'

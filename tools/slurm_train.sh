@@ -21,9 +21,11 @@ gpus_per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
 cpus_per_task=${CPUS_PER_TASK:-8}
 read -r -a srun_args <<<"${SRUN_ARGS:-}"
 
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export PYTHONPATH=${here%/*}${PYTHONPATH:+:$PYTHONPATH} # the checkout works without being installed
 export MASTER_PORT=${PORT:-29500}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$cpus_per_task}
 exec srun --partition "$partition" --job-name "$job" --gres "gpu:$gpus_per_node" --ntasks "$gpus" \
   --ntasks-per-node "$gpus_per_node" --cpus-per-task "$cpus_per_task" --kill-on-bad-exit=1 \
   ${srun_args[@]+"${srun_args[@]}"} \
-  "${PYTHON:-python}" -u "$(dirname "${BASH_SOURCE[0]}")/train.py" "$config" --launcher slurm "$@"
+  "${PYTHON:-python}" -u "$here/train.py" "$config" --launcher slurm "$@"

@@ -1,6 +1,24 @@
-"""Differences between installations: nothing else in the package knows of them."""
+"""Differences between installations: nothing else in the package knows about them."""
 
 from .mmcv_ops import OperatorFinder
 from .quiet import quiet_import
 
-__all__ = ['OperatorFinder', 'quiet_import']
+# What to install where a module is missing.
+DISTRIBUTIONS = {
+    'torch': 'torch',
+    'torchvision': 'torchvision',
+    'sklearn': 'scikit-learn',
+    'scipy': 'scipy',
+    'matplotlib': 'matplotlib',
+    'PIL': 'pillow',
+    'tqdm': 'tqdm',
+    'cv2': 'opencv-python-headless',
+    'mmengine': 'onedl-mmengine',
+    'mmcv': 'onedl-mmcv',
+    'mmpretrain': 'onedl-mmpretrain',
+    'mmdet': 'onedl-mmdetection',
+    'mmseg': 'onedl-mmsegmentation',
+    'tensorboard': 'tensorboard',
+}
+
+__all__ = ['DISTRIBUTIONS', 'OperatorFinder', 'quiet_import']

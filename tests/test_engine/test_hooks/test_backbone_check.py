@@ -1,15 +1,12 @@
 """Files that do not fit stop a run before it begins; what fits is what the toolboxes then load."""
 
-import runpy
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModel, BaseModule
 from mmpretrain.models import ResNet, SwinTransformer, VisionTransformer
 
+from poa_mm.commands import main
 from poa_mm.engine.hooks.backbone_check import check_backbone
 from poa_mm.models import StaticResNet
 
@@ -99,13 +96,12 @@ def test_stops_a_run_before_weights_are_loaded(make_runner, file, tmp_path, monk
             run(fits)
 
 
-def test_command_says_it_in_one_line(file, tmp_path, monkeypatch):
+def test_command_says_it_in_one_line(file, tmp_path, capsys):
     (tmp_path / 'finetune.py').write_text(CONFIG.format(checkpoint=str(file), work_dir=str(tmp_path / 'work')))
-    monkeypatch.setattr(sys, 'argv', ['train.py', str(tmp_path / 'finetune.py')])
     with pytest.raises(SystemExit) as stopped:
-        runpy.run_path(str(Path(__file__).resolve().parents[3] / 'tools' / 'train.py'), run_name='__main__')
-    message = str(stopped.value.code)
-    assert '\n' not in message and message.startswith(f'{tmp_path / "finetune.py"}: {file} (sub-network 16x2, ')
+        main(['train', str(tmp_path / 'finetune.py')])
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert stopped.value.code == 2 and message.startswith(f'poa train: error: {file} (sub-network 16x2, ')
     assert 'does not fit the backbone VisionTransformer: other shapes: cls_token is (1, 1, 16)' in message
 
 

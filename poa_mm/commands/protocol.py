@@ -1,4 +1,4 @@
-"""What the command lines of all protocols share."""
+"""Arguments of the commands that compare networks, and the run of their protocols."""
 
 from __future__ import annotations
 
@@ -6,29 +6,23 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config
-from mmengine.dist import init_dist, is_distributed, is_main_process
-from torch import cuda
-
-from poa_mm.arguments import result_file
+from poa_mm.arguments import add_cfg_options, add_launcher, result_file
 from poa_mm.errors import UserError
-from poa_mm.launch import CfgOptions, load_config, prepare_processes
-from poa_mm.reporting.records import write_json
-from poa_mm.reporting.tables import result_table
 
-from .comparison import EvalOptions
+if TYPE_CHECKING:
+    from poa_mm.evaluation import EvalOptions
 
 DATA_OPTIONS = ('train', 'val', 'resize', 'crop')
 
 
-def add_arguments(parser: ArgumentParser, thumbnails: bool = True) -> None:
-    """Add the options that say which networks, on which data, computed how.
+def add_protocol_arguments(parser: ArgumentParser, thumbnails: bool = True) -> None:
+    """Add the options for networks, data and computation.
 
     Args:
         parser: Of the command.
-        thumbnails: Whether raw pixels can take part.
+        thumbnails: Whether raw pixels can be compared too.
     """
     parser.add_argument(
         'files',
@@ -41,38 +35,44 @@ def add_arguments(parser: ArgumentParser, thumbnails: bool = True) -> None:
         nargs='+',
         default=['named'],
         metavar='SUBNET',
-        help="of a checkpoint: names (S), sizes (512x16), 'smallest', 'intact', 'named' (the default) or 'all'",
+        help="of a checkpoint: names (S), sizes (512x16), 'smallest', 'intact', 'named' or 'all' (default: named)",
     )
-    parser.add_argument('--branch', choices=['teacher', 'student'], default='teacher')
-    parser.add_argument('--untrained', action='store_true', help='also with untrained weights')
+    parser.add_argument('--branch', choices=['teacher', 'student'], default='teacher', help='default: teacher')
+    parser.add_argument('--untrained', action='store_true', help='also evaluate untrained weights')
     if thumbnails:
-        parser.add_argument('--thumbnails', action='store_true', help='also raw pixels, 8 x 8')
-    data = parser.add_argument_group('data (default: what the config says)')
-    data.add_argument('--train', metavar='DIR', help='to learn from: one sub-folder of images per class')
-    data.add_argument('--val', metavar='DIR', help='to judge with: likewise')
-    data.add_argument('--resize', type=int, help='short side in pixels (8/7 of the crop)')
-    data.add_argument('--crop', type=int, help='centre crop in pixels (size of the model: 224)')
-    parser.add_argument('--batch-size', type=int, default=64, help='images at a time in each process')
-    parser.add_argument('--workers', type=int, default=2, help='reading processes for each process')
+        parser.add_argument('--thumbnails', action='store_true', help='also evaluate raw pixels, 8 x 8')
+    data = parser.add_argument_group('data (default: from the config)')
+    data.add_argument('--train', metavar='DIR', help='training (gallery) images: one sub-folder per class')
+    data.add_argument('--val', metavar='DIR', help='validation images, same layout')
+    data.add_argument('--resize', type=int, help='short side in pixels (default: 8/7 of the crop)')
+    data.add_argument('--crop', type=int, help="centre crop in pixels (default: the model's input size)")
+    parser.add_argument('--batch-size', type=int, default=64, help='images at a time in each process (default: 64)')
+    parser.add_argument('--workers', type=int, default=2, help='data-loading workers of each process (default: 2)')
     parser.add_argument('--amp', action='store_true', help='features in bfloat16')
-    parser.add_argument('--seed', type=int, help="of all that is drawn (the config's, or 0)")
+    parser.add_argument('--seed', type=int, help="random seed (default: the config's, or 0)")
     parser.add_argument('--out', type=result_file, metavar='FILE.json', help='result file')
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, default={}, metavar='KEY=VALUE')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    add_cfg_options(parser)
+    add_launcher(parser)
 
 
 def read_arguments(args: Namespace, *options: str) -> EvalOptions:
-    """What a command was given; also starts the process group.
+    """Options of a protocol from parsed arguments; also starts the process group.
 
     Args:
-        args: Of a parser with :func:`add_arguments`.
+        args: Of a parser with :func:`add_protocol_arguments`.
         *options: Names of the protocol's own arguments that are settings.
 
     Raises:
         UserError: If the config does not exist.
-        UserError: If the arguments do not go together.
+        UserError: If the arguments cannot be combined.
     """
+    from mmengine.config import Config
+    from mmengine.dist import init_dist, is_distributed
+    from torch import cuda
+
+    from poa_mm.evaluation import EvalOptions
+    from poa_mm.launch import load_config, prepare_processes
+
     configs = [file for file in args.files if Path(file).suffix == '.py']
     if len(configs) > 1:
         raise UserError(f'at most one config can be given, got {", ".join(configs)}')
@@ -101,30 +101,28 @@ def read_arguments(args: Namespace, *options: str) -> EvalOptions:
     )
 
 
-def run_command(
-    parser: ArgumentParser,
+def run_protocol(
     args: Namespace,
     protocol: Callable[[EvalOptions], dict[str, Any]],
     options: tuple[str, ...] = (),
 ) -> dict[str, Any] | None:
     """Run a protocol; print its table and its summary, and write its result file.
 
-    A mistake of the user ends the program with one line.
-
     Args:
-        parser: Of the command.
-        args: What it read.
-        protocol: From the inputs to the record of a result file.
+        args: Of a parser with :func:`add_protocol_arguments`.
+        protocol: From the options to the record of a result file.
         options: Names of the protocol's own arguments that are settings.
 
     Returns:
         The record; ``None`` in all processes but the first.
     """
+    from mmengine.dist import is_main_process
+
+    from poa_mm.reporting.records import write_json
+    from poa_mm.reporting.tables import result_table
+
     start = time.time()
-    try:
-        record = protocol(read_arguments(args, *options))
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        parser.error(str(error))
+    record = protocol(read_arguments(args, *options))
     if not is_main_process():
         return None
     record['seconds'] = round(time.time() - start, 1)

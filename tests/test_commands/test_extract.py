@@ -1,16 +1,12 @@
-"""The command line ``tools/extract.py``."""
-
-import runpy
-import sys
-from pathlib import Path
+"""The command line ``poa extract``."""
 
 import pytest
 import torch
 from mmengine.config import Config
 
+from poa_mm.commands import main
 from poa_mm.registry import MODELS
 
-TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'extract.py'
 BACKBONE = dict(
     type='ElasticVisionTransformer', img_size=16, patch_size=8, widths=(16, 32, 8), depths=(2, 4), head_dim=8
 )
@@ -29,13 +25,12 @@ def checkpoint(tmp_path):
     return tmp_path / 'iter_5.pth'
 
 
-def extract(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, 'argv', ['extract.py', *map(str, arguments)])
-    runpy.run_path(str(TOOL), run_name='__main__')
+def extract(*arguments):
+    main(['extract', *map(str, arguments)])
 
 
-def test_extract(checkpoint, tmp_path, monkeypatch, capsys):
-    extract(monkeypatch, checkpoint, '--subnets', '24x3', 'named', '--out', tmp_path / 'out')
+def test_extract(checkpoint, tmp_path, capsys):
+    extract(checkpoint, '--subnets', '24x3', 'named', '--out', tmp_path / 'out')
     files = sorted(path.name for path in (tmp_path / 'out').iterdir())
     assert files == ['16x2.pth', '16x2.py', '24x3.pth', '24x3.py', '32x4.pth', '32x4.py']
     table = capsys.readouterr().out
@@ -43,13 +38,13 @@ def test_extract(checkpoint, tmp_path, monkeypatch, capsys):
     assert any('24x3.pth' in line and f'{params:,}' in line for line in table.splitlines())
     assert f'3 sub-networks from the teacher of {checkpoint}, iteration 5' in table
 
-    extract(monkeypatch, checkpoint, '--subnets', 'all', '--out', tmp_path / 'all')
+    extract(checkpoint, '--subnets', 'all', '--out', tmp_path / 'all')
     assert len(list((tmp_path / 'all').glob('*.pth'))) == 9
 
 
 @pytest.mark.parametrize('toolbox', ['mmdet', 'mmseg'])
-def test_format(checkpoint, tmp_path, monkeypatch, capsys, toolbox):
-    extract(monkeypatch, checkpoint, '--subnets', 'intact', '--format', toolbox, '--out', tmp_path / toolbox)
+def test_format(checkpoint, tmp_path, capsys, toolbox):
+    extract(checkpoint, '--subnets', 'intact', '--format', toolbox, '--out', tmp_path / toolbox)
     cfg = Config.fromfile(tmp_path / toolbox / '32x4.py').backbone
     assert cfg.out_indices == [0, 1, 2, 3] and cfg.init_cfg.checkpoint == str(tmp_path / toolbox / '32x4.pth')
     saved = torch.load(tmp_path / toolbox / '32x4.pth', weights_only=True)
@@ -60,16 +55,16 @@ def test_format(checkpoint, tmp_path, monkeypatch, capsys, toolbox):
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        (['--format', 'mmpose'], "invalid choice: 'mmpose'"),
+        (['--format', 'mmpose'], "format must be one of ['mmpretrain', 'mmdet', 'mmseg'], got 'mmpose'"),
         (['--format', 'mmdet', '--subnets', '16x2'], 'a ViT with 2 blocks has too few maps'),
         (['--subnets', 'S'], "unknown sub-network 'S'; allowed are widths 16, 24, 32; depths 2 to 4"),
         (['--config', 'nowhere.py'], "config 'nowhere.py' does not exist"),
         (['--branch', 'student'], 'no weights named backbone.*'),
     ],
 )
-def test_errors_are_one_line(checkpoint, tmp_path, monkeypatch, capsys, arguments, message):
+def test_errors_are_one_line(checkpoint, tmp_path, capsys, arguments, message):
     with pytest.raises(SystemExit) as stopped:
-        extract(monkeypatch, checkpoint, '--out', tmp_path / 'out', *arguments)
+        extract(checkpoint, '--out', tmp_path / 'out', *arguments)
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / 'out').exists()

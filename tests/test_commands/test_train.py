@@ -1,8 +1,7 @@
-"""The command lines ``tools/train.py``, ``tools/test.py`` and their launch scripts, on a toy model."""
+"""The command lines ``poa train``, ``poa test`` and their launch scripts, on a toy model."""
 
 import json
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+from poa_mm.commands import main
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ROOT / 'tools'
 
 TOY = """
 import torch
@@ -82,7 +84,7 @@ def toy(tmp_path):
 def run(folder, *command):
     """Run a command in a folder without a GPU and give back its exit status and all it printed."""
     env = {k: v for k, v in os.environ.items() if k not in ('MASTER_ADDR', 'PORT', 'NNODES')}
-    env |= dict(PYTHON=sys.executable, PYTHONPATH=str(folder), CUDA_VISIBLE_DEVICES='-1', OMP_NUM_THREADS='1')
+    env |= dict(PYTHON=sys.executable, PYTHONPATH=f'{folder}:{ROOT}', CUDA_VISIBLE_DEVICES='-1', OMP_NUM_THREADS='1')
     done = subprocess.run(
         [str(part) for part in command],
         cwd=folder,
@@ -123,7 +125,7 @@ def test_train_resume_and_test(toy):
     for file, message in [('other.pth', f'other.pth is not of this model: {len(contents["state_dict"])} weights are'),
                           ('S.pth', 'S.pth is the sub-network S, not a trained model')]:  # fmt: skip
         status, text = run(toy, *test[:-1], file)
-        assert status == 1 and message in text.splitlines()[-1], text
+        assert status == 2 and message in text.splitlines()[-1], text
 
 
 def test_two_cpu_processes(toy):
@@ -135,18 +137,17 @@ def test_two_cpu_processes(toy):
 
 
 @pytest.mark.parametrize(
-    ('script', 'arguments', 'message'),
+    ('command', 'arguments', 'message'),
     [
-        ('train.py', ['nowhere.py'], "config 'nowhere.py' does not exist"),
-        ('train.py', ['toy_config.py', '--cfg-options', 'lr'], "takes KEY=VALUE, got 'lr'"),
-        ('test.py', ['plain.py', 'no.pth'], "checkpoint 'no.pth' does not exist"),
+        ('train', ['nowhere.py'], "config 'nowhere.py' does not exist"),
+        ('train', ['toy_config.py', '--cfg-options', 'lr'], "takes KEY=VALUE, got 'lr'"),
+        ('test', ['plain.py', 'no.pth'], "checkpoint 'no.pth' does not exist"),
     ],
 )
-def test_errors_are_one_line(toy, script, arguments, message, monkeypatch, capsys):
+def test_errors_are_one_line(toy, command, arguments, message, monkeypatch, capsys):
     monkeypatch.chdir(toy)
-    monkeypatch.setattr(sys, 'argv', [script, *arguments])
     with pytest.raises(SystemExit) as stopped:
-        runpy.run_path(str(TOOLS / script), run_name='__main__')
+        main([command, *arguments])
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
 
@@ -169,5 +170,5 @@ def test_mistake_of_the_user_is_one_sentence(tmp_path):
     config = TOOLS.parent / 'configs/poa_vit_small.py'
     command = [TOOLS / 'train.py', config, '--work-dir', tmp_path, '--cfg-options', f'data_root={tmp_path}/nowhere']
     status, output = run(tmp_path, sys.executable, *map(str, command))
-    assert status == 1 and 'Traceback' not in output
+    assert status == 2 and 'Traceback' not in output
     assert f"the data '{tmp_path}/nowhere/' does not exist: set data_root" in output.splitlines()[-1]

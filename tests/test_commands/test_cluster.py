@@ -1,17 +1,15 @@
-"""The command line ``tools/cluster.py``."""
+"""The command line ``poa cluster``."""
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from poa_mm.commands import main
 from poa_mm.reporting.report import report
 
-TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'cluster.py'
 CONFIG = """
 model = dict(
     type='POA',
@@ -24,15 +22,14 @@ knn = dict(
 """
 
 
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, 'argv', ['cluster.py', 'tiny.py', *arguments, '--workers', '0', '--out', 'out.json'])
-    runpy.run_path(str(TOOL), run_name='__main__')
+def run(*arguments):
+    main(['cluster', 'tiny.py', *arguments, '--workers', '0', '--out', 'out.json'])
 
 
 def test_table_and_json(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path('tiny.py').write_text(CONFIG)
-    run(monkeypatch, '--untrained', '--thumbnails', '--subnets', '16x2', 'intact', '--restarts', '2')
+    run('--untrained', '--thumbnails', '--subnets', '16x2', 'intact', '--restarts', '2')
     record = json.loads(Path('out.json').read_text())
     assert [r['name'] for r in record['results']] == ['16x2', '32x4', '8x8 pixels']
     assert record['protocol']['clusters'] == 8 and record['protocol']['restarts'] == 2
@@ -41,7 +38,7 @@ def test_table_and_json(tmp_path, monkeypatch, capsys):
     assert '| untrained' in text and record['summary'] in text
     assert list(record['data']) == ['val', 'unreadable']
     with pytest.raises(SystemExit):
-        run(monkeypatch, '--untrained', '--clusters', '40')
+        run('--untrained', '--clusters', '40')
     assert 'clusters must be from 2 to the number of images, 32, got 40' in capsys.readouterr().err
 
 
@@ -54,10 +51,10 @@ def test_validation_images_are_enough(tmp_path, monkeypatch, capsys):
         folder.mkdir(parents=True)
         for i in range(3):
             Image.fromarray(rng.integers(0, 255, (20, 20, 3), dtype=np.uint8)).save(folder / f'{i}.png')
-    run(monkeypatch, '--untrained', '--subnets', '16x2', '--val', 'val')
+    run('--untrained', '--subnets', '16x2', '--val', 'val')
     record = json.loads(Path('out.json').read_text())
     assert record['protocol']['clusters'] == 2 and record['data']['val']['images'] == 6
     assert 'train' not in record['data'] and 'Measured on CustomDataset val/** (6 images)' in report([record])
     with pytest.raises(SystemExit):
-        run(monkeypatch, '--untrained', '--train', 'val')
+        run('--untrained', '--train', 'val')
     assert '--train and --val go together' in capsys.readouterr().err

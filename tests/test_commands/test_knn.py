@@ -1,8 +1,7 @@
-"""The command lines ``tools/knn.py`` and ``tools/report.py``, in one process and in two."""
+"""The command lines ``poa knn`` and ``poa report``, in one process and in two."""
 
 import json
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
+from poa_mm.commands import main
 from poa_mm.registry import MODELS
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
@@ -53,15 +53,14 @@ def place(tmp_path):
     return tmp_path
 
 
-def run(monkeypatch, place, tool, *arguments):
+def run(monkeypatch, place, command, *arguments):
     monkeypatch.chdir(place)
-    monkeypatch.setattr(sys, 'argv', [tool, *map(str, arguments)])
-    runpy.run_path(str(TOOLS / tool), run_name='__main__')
+    main([command, *map(str, arguments)])
 
 
 def test_table_json_and_report(place, monkeypatch, capsys):
     networks = ['--subnets', 'named', '24x3', '--untrained', '--thumbnails']
-    run(monkeypatch, place, 'knn.py', 'tiny.py', 'iter_5.pth', *networks, '--workers', 0, '--out', 'out/knn.json')
+    run(monkeypatch, place, 'knn', 'tiny.py', 'iter_5.pth', *networks, '--workers', 0, '--out', 'out/knn.json')
     table = capsys.readouterr().out
     record = json.loads((place / 'out/knn.json').read_text())
     assert [(r['kind'], r.get('subnet')) for r in record['results']] == [
@@ -77,10 +76,10 @@ def test_table_json_and_report(place, monkeypatch, capsys):
     assert all(r['best'] == max(r['accuracy'].values()) for r in record['results'])
     assert table.count('pretrained') == 4 and record['summary'] in table
 
-    run(monkeypatch, place, 'knn.py', 'tiny.py', 'iter_5.pth', *networks, '--at-a-time', 3, '--out', 'parts.json')
+    run(monkeypatch, place, 'knn', 'tiny.py', 'iter_5.pth', *networks, '--at-a-time', 3, '--out', 'parts.json')
     assert json.loads((place / 'parts.json').read_text())['results'] == record['results']
 
-    run(monkeypatch, place, 'report.py', 'out/knn.json', '--single', 'out/knn.json', '--out', 'report')
+    run(monkeypatch, place, 'report', 'out/knn.json', '--single', 'out/knn.json', '--out', 'report')
     assert sorted(p.name for p in (place / 'report').iterdir()) == [
         'heat_map.png',
         'knn.md',
@@ -93,7 +92,7 @@ def test_table_json_and_report(place, monkeypatch, capsys):
     for result in record['results'][:-1]:
         result.update(family='ResNet', depth=[result['depth'], 1])
     (place / 'out/resnet.json').write_text(json.dumps(record))
-    run(monkeypatch, place, 'report.py', 'out', '--out', 'both')
+    run(monkeypatch, place, 'report', 'out', '--out', 'both')
     assert {p.name for p in (place / 'both').iterdir()} == {
         *(f'{kind}_{family}.png' for kind in ('heat_map', 'size_curve') for family in ('ResNet', 'VisionTransformer')),
         'knn.md',
@@ -104,7 +103,7 @@ def test_table_json_and_report(place, monkeypatch, capsys):
 def test_two_processes_equal_one(place, monkeypatch):
     arguments = ['tiny.py', 'iter_5.pth', '--subnets', 'all', '--thumbnails', '--train', 'train', '--val', 'val']
     arguments += ['--k', '3', '17', '--workers', '0', '--batch-size', '3', '--resize', '20']
-    run(monkeypatch, place, 'knn.py', *arguments, '--out', 'one.json')
+    run(monkeypatch, place, 'knn', *arguments, '--out', 'one.json')
     env = {**os.environ, 'CUDA_VISIBLE_DEVICES': '-1', 'OMP_NUM_THREADS': '1'}
     launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2']
     command = [*launch, str(TOOLS / 'knn.py'), *arguments, '--launcher', 'pytorch', '--out', 'two.json']
@@ -120,16 +119,16 @@ def test_two_processes_equal_one(place, monkeypatch):
 
 def test_extracted_files_equal_their_checkpoint(place, monkeypatch):
     """Also without a config: the data come from the command line."""
-    run(monkeypatch, place, 'extract.py', 'iter_5.pth', '--subnets', '16x2', '24x3', '--out', 'subnets')
+    run(monkeypatch, place, 'extract', 'iter_5.pth', '--subnets', '16x2', '24x3', '--out', 'subnets')
     data = ['--train', 'train', '--val', 'val', '--k', 3, '--workers', 0]
-    run(monkeypatch, place, 'knn.py', 'iter_5.pth', '--subnets', '16x2', '24x3', *data, '--out', 'whole.json')
-    run(monkeypatch, place, 'knn.py', 'subnets/16x2.pth', 'subnets/24x3.pth', *data, '--out', 'cut.json')
+    run(monkeypatch, place, 'knn', 'iter_5.pth', '--subnets', '16x2', '24x3', *data, '--out', 'whole.json')
+    run(monkeypatch, place, 'knn', 'subnets/16x2.pth', 'subnets/24x3.pth', *data, '--out', 'cut.json')
     whole, cut = (json.loads((place / name).read_text()) for name in ('whole.json', 'cut.json'))
     assert [r['accuracy'] for r in whole['results']] == [r['accuracy'] for r in cut['results']]
     assert [r['kind'] for r in cut['results']] == ['extracted'] * 2
     assert cut['results'][1]['file'] == 'subnets/24x3.pth' and cut['files'][1]['checkpoint'] == 'iter_5.pth'
     assert cut['protocol'] == whole['protocol'] and cut['protocol']['crop'] == 16
-    run(monkeypatch, place, 'report.py', 'cut.json', '--out', 'report')
+    run(monkeypatch, place, 'report', 'cut.json', '--out', 'report')
     assert sorted(p.name for p in (place / 'report').iterdir()) == ['knn.md', 'report.md', 'size_curve.png']
 
 
@@ -152,7 +151,7 @@ def test_extracted_files_equal_their_checkpoint(place, monkeypatch):
 )
 def test_errors_are_one_line(place, monkeypatch, capsys, arguments, message):
     with pytest.raises(SystemExit) as stopped:
-        run(monkeypatch, place, 'knn.py', *arguments, '--workers', 0)
+        run(monkeypatch, place, 'knn', *arguments, '--workers', 0)
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
 
@@ -160,5 +159,5 @@ def test_errors_are_one_line(place, monkeypatch, capsys, arguments, message):
 def test_report_of_something_else(place, monkeypatch, capsys):
     (place / 'x.json').write_text('{"protocol": 1}')
     with pytest.raises(SystemExit):
-        run(monkeypatch, place, 'report.py', 'x.json', '--out', 'report')
+        run(monkeypatch, place, 'report', 'x.json', '--out', 'report')
     assert 'x.json is no result of a protocol' in capsys.readouterr().err.splitlines()[-1]

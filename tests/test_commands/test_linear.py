@@ -1,7 +1,6 @@
-"""The command line ``tools/linear.py``: at once and in two halves."""
+"""The command line ``poa linear``: at once and in two halves."""
 
 import json
-import runpy
 import sys
 from pathlib import Path
 
@@ -11,9 +10,9 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
+from poa_mm.commands import main
 from poa_mm.registry import MODELS
 
-TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 CONFIG = """
 model = dict(
     type='POA',
@@ -51,15 +50,14 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(monkeypatch, *arguments, tool='linear.py'):
-    monkeypatch.setattr(sys, 'argv', [tool, *map(str, arguments), '--workers', '0'])
-    runpy.run_path(str(TOOLS / tool), run_name='__main__')
+def run(*arguments):
+    main(['linear', *map(str, arguments), '--workers', '0'])
     return json.loads(Path(arguments[arguments.index('--out') + 1]).read_text())
 
 
 def test_result_and_resume(place, monkeypatch, capsys):
     common = ['tiny.py', 'iter_5.pth', '--subnets', '16x2', 'intact', '--untrained']
-    whole = run(monkeypatch, *common, '--save', 'whole.pth', '--out', 'whole.json')
+    whole = run(*common, '--save', 'whole.pth', '--out', 'whole.json')
     assert whole['summary'] in capsys.readouterr().out
     assert [(r['kind'], r['subnet']) for r in whole['results']] == [
         (kind, subnet) for kind in ('pretrained', 'untrained') for subnet in ('16x2', '32x4')
@@ -79,10 +77,10 @@ def test_result_and_resume(place, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(linear_protocol.SavedTraining, 'save', lambda self, *a: original(self, *a) or sys.exit('stopped'))
         with pytest.raises(SystemExit, match='stopped'):
-            run(monkeypatch, *common, '--save', 'half.pth', '--save-interval', 5, '--out', 'half.json')
+            run(*common, '--save', 'half.pth', '--save-interval', 5, '--out', 'half.json')
     assert torch.load('half.pth')['step'] == 5
     torch.manual_seed(99)
-    half = run(monkeypatch, *common, '--save', 'half.pth', '--resume', '--out', 'half.json')
+    half = run(*common, '--save', 'half.pth', '--resume', '--out', 'half.json')
     assert half['results'] == whole['results']
     one, two = torch.load('whole.pth'), torch.load('half.pth')
     assert one['best'].keys() == two['best'].keys() == {f'{r["kind"]} {r["name"]}' for r in whole['results']}
@@ -90,16 +88,15 @@ def test_result_and_resume(place, monkeypatch, capsys):
         assert all(torch.equal(weight, two['grids'][name][key]) for key, weight in grid.items())
 
     with pytest.raises(SystemExit):
-        run(monkeypatch, *common, '--save', 'half.pth', '--resume', '--iters', 20, '--out', 'x.json')
+        run(*common, '--save', 'half.pth', '--resume', '--iters', 20, '--out', 'x.json')
     assert 'half.pth was saved with iters 12, not 20' in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_cached_features_and_extracted_file(place, monkeypatch):
-    monkeypatch.setattr(sys, 'argv', ['extract.py', 'iter_5.pth', '--subnets', '24x3', '--out', 'subnets'])
-    runpy.run_path(str(TOOLS / 'extract.py'), run_name='__main__')
+def test_cached_features_and_extracted_file(place):
+    main(['extract', 'iter_5.pth', '--subnets', '24x3', '--out', 'subnets'])
     options = ['--cached', '--iters', 40, '--train', 'train', '--val', 'train', '--train-batch-size', 6]
-    whole = run(monkeypatch, 'tiny.py', 'iter_5.pth', '--subnets', '24x3', *options, '--out', 'whole.json')
-    cut = run(monkeypatch, 'tiny.py', 'subnets/24x3.pth', *options, '--out', 'cut.json')
+    whole = run('tiny.py', 'iter_5.pth', '--subnets', '24x3', *options, '--out', 'whole.json')
+    cut = run('tiny.py', 'subnets/24x3.pth', *options, '--out', 'cut.json')
     assert cut['results'][0]['accuracy'] == whole['results'][0]['accuracy']
     assert whole['protocol']['cached'] and whole['results'][0]['best'] > 80  # it has seen these very features
 
@@ -115,8 +112,8 @@ def test_cached_features_and_extracted_file(place, monkeypatch):
         (['tiny.py', 'iter_5.pth', '--cfg-options', 'linear.k=3'], "linear of tiny.py has unknown keys ['k']"),
     ],
 )
-def test_errors_are_one_line(place, monkeypatch, capsys, arguments, message):
+def test_errors_are_one_line(place, capsys, arguments, message):
     with pytest.raises(SystemExit) as stopped:
-        run(monkeypatch, *arguments, '--subnets', 'smallest', '--out', 'x.json')
+        run(*arguments, '--subnets', 'smallest', '--out', 'x.json')
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err.splitlines()[-1]

@@ -1,8 +1,7 @@
-"""The command line ``tools/robustness.py``: with k-NN, with linear and with whole classifiers."""
+"""The command line ``poa robustness``: with k-NN, with linear and with whole classifiers."""
 
 import json
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from poa_mm.commands import main
 from poa_mm.datasets import DemoDataset
 from poa_mm.evaluation.images import EvalImages
 from poa_mm.registry import MODELS
@@ -39,20 +39,19 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(monkeypatch, tool, *arguments, out='out.json'):
-    monkeypatch.setattr(sys, 'argv', [tool, *COMMON, *map(str, arguments), '--out', out])
-    runpy.run_path(str(TOOLS / tool), run_name='__main__')
+def run(command, *arguments, out='out.json'):
+    main([command, *COMMON, *map(str, arguments), '--out', out])
     return json.loads(Path(out).read_text())
 
 
-def test_neighbours(monkeypatch, capsys):
+def test_neighbours(capsys):
     arguments = ['--k', '5', '--ratios', '0', '0.5', '1', '--picture', 'curves.png', '--batch-size', '7']
-    record = run(monkeypatch, 'robustness.py', *arguments)
+    record = run('robustness', *arguments)
     assert record['protocol']['grids'] == [1, 2, 4, 8] and record['protocol']['patches'] == 8
     text = capsys.readouterr().out
     assert record['summary'] in text and '| untrained' in text
     assert Path('curves.png').stat().st_size > 5000
-    plain = run(monkeypatch, 'knn.py', '--k', '5', out='plain.json')
+    plain = run('knn', '--k', '5', out='plain.json')
     for ours, clean in zip(record['results'], plain['results'], strict=True):
         assert list(ours['occlusion']) == ['0', '0.5', '1'] and list(ours['shuffling']) == ['1', '2', '4', '8']
         assert ours['occlusion']['0'] == ours['shuffling']['1'] == clean['accuracy']['5']
@@ -67,14 +66,14 @@ def test_neighbours(monkeypatch, capsys):
     assert json.loads(Path('two.json').read_text())['results'] == record['results']
 
 
-def test_linear_classifiers(monkeypatch, capsys):
-    trained = run(monkeypatch, 'linear.py', '--save', 'probes.pth', out='linear.json')
-    record = run(monkeypatch, 'robustness.py', '--classifiers', 'probes.pth', '--grids', '1', '2')
+def test_linear_classifiers(capsys):
+    trained = run('linear', '--save', 'probes.pth', out='linear.json')
+    record = run('robustness', '--classifiers', 'probes.pth', '--grids', '1', '2')
     assert list(record['data']) == ['val', 'unreadable']  # nothing is learned
     for ours, clean in zip(record['results'], trained['results'], strict=True):
         assert ours['occlusion']['0'] == ours['shuffling']['1'] == clean['best']
     with pytest.raises(SystemExit):
-        run(monkeypatch, 'robustness.py', '--classifiers', 'probes.pth', '--subnets', '24x3')
+        run('robustness', '--classifiers', 'probes.pth', '--subnets', '24x3')
     assert 'holds no classifier of untrained 24x3, but of untrained 16x2' in capsys.readouterr().err
 
 
@@ -88,9 +87,9 @@ def test_linear_classifiers(monkeypatch, capsys):
         (['--classifiers', 'tiny.py'], 'tiny.py is not a PyTorch checkpoint'),
     ],
 )
-def test_errors_are_one_line(monkeypatch, capsys, arguments, message):
+def test_errors_are_one_line(capsys, arguments, message):
     with pytest.raises(SystemExit) as stopped:
-        run(monkeypatch, 'robustness.py', *arguments)
+        run('robustness', *arguments)
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
 
@@ -124,13 +123,12 @@ def save_classifier(file, config, scale=1.0):
     return model.eval()
 
 
-def test_trained_classifiers(monkeypatch, capsys):
+def test_trained_classifiers(capsys):
     """Without corruption, the accuracy of the network itself on images that are cut and normalised as in its test."""
     config = classifier_config()
     model = save_classifier('epoch_1.pth', config)
-    monkeypatch.setattr(sys, 'argv', ['robustness.py', 'tiny.py', 'epoch_1.pth', '--trained', '--ratios', '0', '1',
-                                      '--workers', '0', '--out', 'out.json'])  # fmt: skip
-    runpy.run_path(str(TOOLS / 'robustness.py'), run_name='__main__')
+    arguments = ['--trained', '--ratios', '0', '1', '--workers', '0', '--out', 'out.json']
+    main(['robustness', 'tiny.py', 'epoch_1.pth', *arguments])
     record = json.loads(Path('out.json').read_text())
     (result,) = record['results']
     assert (record['protocol']['crop'], record['protocol']['resize']) == (16, 20)
@@ -146,7 +144,7 @@ def test_trained_classifiers(monkeypatch, capsys):
     assert '## Robustness' in report([record])
 
 
-def test_files_that_are_no_classifiers(monkeypatch, capsys):
+def test_files_that_are_no_classifiers(capsys):
     save_classifier('good.pth', classifier_config())
     other = classifier_config()
     other['data_preprocessor']['mean'] = [0.0, 0.0, 1.0]
@@ -160,7 +158,6 @@ def test_files_that_are_no_classifiers(monkeypatch, capsys):
         (['good.pth', 'other.pth'], 'expect images of different size, mean or std'),
         (['good.pth', '--untrained'], 'take neither other classifiers nor untrained weights'),
     ]:
-        monkeypatch.setattr(sys, 'argv', ['robustness.py', 'tiny.py', *files, '--trained'])
         with pytest.raises(SystemExit):
-            runpy.run_path(str(TOOLS / 'robustness.py'), run_name='__main__')
+            main(['robustness', 'tiny.py', *files, '--trained'])
         assert message in capsys.readouterr().err

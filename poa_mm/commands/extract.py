@@ -1,0 +1,45 @@
+"""Extract sub-networks of a pre-training checkpoint as ordinary backbones."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from poa_mm.errors import UserError
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument('checkpoint', help='pre-training checkpoint')
+    parser.add_argument('--out', required=True, metavar='DIR', help='folder for the extracted networks')
+    parser.add_argument(
+        '--subnets',
+        nargs='+',
+        default=['named'],
+        metavar='SUBNET',
+        help="names (S), sizes (512x16), 'smallest', 'intact', 'named' or 'all' (default: named)",
+    )
+    parser.add_argument('--config', help='pre-training config (default: the one in the checkpoint)')
+    parser.add_argument(
+        '--format', default='mmpretrain', help='toolbox that the networks are for: mmpretrain, mmdet or mmseg'
+    )
+    parser.add_argument('--branch', choices=['teacher', 'student'], default='teacher', help='default: teacher')
+
+
+def run(args: Namespace) -> None:
+    from mmengine.config import Config
+
+    from poa_mm.extraction import export_subnet, load_pretrained
+    from poa_mm.files import load_weights
+    from poa_mm.reporting.tables import markdown_table
+
+    if args.config and not Path(args.config).is_file():
+        raise UserError(f'config {args.config!r} does not exist')
+    cfg = Config.fromfile(args.config) if args.config else None
+    backbone, meta = load_pretrained(args.checkpoint, cfg, args.branch)
+    rows = []
+    for subnet in backbone.space.select(args.subnets):
+        path = export_subnet(backbone, subnet, args.out, meta, args.format)
+        params = f'{load_weights(path)["meta"]["num_params"]:,}'
+        rows.append([backbone.space.name(subnet), str(path), str(subnet), params])
+        print(f'[{len(rows)}] {path}', file=sys.stderr)
+    print(markdown_table(['network', 'file', 'size', 'parameters'], rows))
+    print(f'{len(rows)} sub-networks from the {args.branch} of {args.checkpoint}, iteration {meta["iteration"]}')

@@ -1,0 +1,61 @@
+"""Parses the command line, runs the command, and reports mistakes of the user as one sentence."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from importlib import import_module
+
+import poa_mm
+from poa_mm.compat import DISTRIBUTIONS
+from poa_mm.errors import UserError
+
+COMMANDS = ('train', 'test', 'extract', 'knn', 'linear', 'cluster', 'robustness', 'report', 'visualize')
+
+
+def build_parser() -> ArgumentParser:
+    """Return the parser of all commands; ``args.run`` is the function of the chosen one."""
+    parser = ArgumentParser('poa', description='Pre-training once for models of all sizes, for OpenMMLab.')
+    parser.add_argument('--version', action='version', version=f'poa_mm {poa_mm.__version__}')
+    commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    for name in COMMANDS:
+        module = import_module(f'poa_mm.commands.{name}')
+        command = commands.add_parser(name, help=module.__doc__.splitlines()[0], description=module.__doc__)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command.
+
+    A :class:`UserError` or a missing package ends the program with one sentence and exit code 2; every other exception
+    is a bug or a failure of the machine and keeps its traceback.
+
+    Args:
+        arguments: Of the command line, the name of the command first; default: those of this process.
+    """
+    args = build_parser().parse_args(arguments)
+    try:
+        args.run(args)
+    except UserError as error:
+        _stop(args.command, str(error))
+    except ModuleNotFoundError as error:
+        package = (error.name or '').partition('.')[0]
+        if package not in DISTRIBUTIONS:
+            raise
+        _stop(
+            args.command,
+            f'{package} is not installed: pip install {DISTRIBUTIONS[package]} '
+            '(or pip install poa_mm[openmmlab] for all of OpenMMLab; see docs/install.md)',
+        )
+
+
+def _stop(command: str, sentence: str) -> None:
+    if int(os.environ.get('RANK') or os.environ.get('SLURM_PROCID') or 0) > 0:
+        time.sleep(3)  # a mistake that all processes find is reported by the first, and the launcher ends the others
+    print(f'poa {command}: error: {sentence}', file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,30 @@
+"""Train from a config: pre-training, classification, detection or segmentation."""
+
+from argparse import ArgumentParser, Namespace
+
+from poa_mm.arguments import add_launch_arguments
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='continue from this checkpoint; without a value from the newest in the work dir',
+    )
+    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    add_launch_arguments(parser)
+
+
+def run(args: Namespace) -> None:
+    from poa_mm.launch import build_runner, enable_amp, load_config, prepare_processes, set_resume
+
+    cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher, args.local_rank)
+    if args.amp:
+        enable_amp(cfg)
+    if args.resume:
+        set_resume(cfg, args.resume)
+    prepare_processes(cfg)
+    build_runner(cfg).train()

@@ -1,0 +1,55 @@
+"""Values of ``--cfg-options``, checked against MMEngine's reading of the same text where it has one."""
+
+from argparse import ArgumentParser
+
+import pytest
+from mmengine.config import DictAction
+
+from poa_mm.arguments import add_cfg_options, parse_value, result_file_ending
+
+AS_MMENGINE = (
+    *('1', '-1', '1e-3', '.5', 'true', 'False', 'None', 'abc', 'data/my_images', '/mnt/a-b/x.pth', 'iter_5.pth'),
+    *('1,2', 'a,b', '[1,2]', '(1,2)', '[a,b]', '(1,)', '[(1,2),(3,4)]', '"(12,18)"', "'text'", '[true,None]', 'a=b'),
+    *('1/2', '3-0', 'none', 'S', '512x16', '0x', 'poa_mm.AdamW', '[a/b.jpg,c.jpg]', 'a@b', '$width', '"[1,2]"', 'a#b'),
+)
+
+
+@pytest.mark.parametrize('text', AS_MMENGINE)
+def test_as_mmengine(text):
+    ours, theirs = ArgumentParser(), ArgumentParser()
+    add_cfg_options(ours)
+    theirs.add_argument('--cfg-options', nargs='+', action=DictAction)
+    found, expected = (parser.parse_args(['--cfg-options', f'a.b={text}']).cfg_options for parser in (ours, theirs))
+    assert found == expected and type(found['a.b']) is type(expected['a.b'])
+
+
+@pytest.mark.parametrize(
+    ('text', 'value'),
+    [
+        ("dict(type='SinkhornKnopp', num_iters=3)", dict(type='SinkhornKnopp', num_iters=3)),
+        ('dict(type=SinkhornKnopp,sizes=[1,-2])', dict(type='SinkhornKnopp', sizes=[1, -2])),
+        ("{'a': dict(b=None), 'c': (True, 1.5)}", dict(a=dict(b=None), c=(True, 1.5))),
+        ('__import__("os").getcwd()', '__import__("os").getcwd()'),
+        ('[dict(**a)]', ['dict(**a)']),
+        ('', ''),
+    ],
+)
+def test_dicts_and_what_is_only_text(text, value):
+    assert parse_value(text) == value
+
+
+def test_options_add_up(capsys):
+    parser = ArgumentParser()
+    add_cfg_options(parser)
+    args = parser.parse_args(['--cfg-options', 'a=1', 'b=x=y', '--cfg-options', 'a=2', 'c='])
+    assert args.cfg_options == dict(a=2, b='x=y', c='') and parser.parse_args([]).cfg_options == {}
+    with pytest.raises(SystemExit):
+        parser.parse_args(['--cfg-options', 'lr'])
+    assert "--cfg-options takes KEY=VALUE, got 'lr'" in capsys.readouterr().err
+
+
+def test_result_file_ending(tmp_path):
+    kind = result_file_ending('.json', '.pkl')
+    assert kind(f'{tmp_path}/new/x.pkl').endswith('x.pkl') and (tmp_path / 'new').is_dir()
+    with pytest.raises(Exception, match=r'must end in \.json or \.pkl'):
+        kind('x.txt')

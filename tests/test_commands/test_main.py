@@ -1,0 +1,91 @@
+"""The command line itself: quick help, mistakes as one sentence, tracebacks of bugs, thin doors."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import poa_mm
+from poa_mm.commands import knn, main
+from poa_mm.commands.main import COMMANDS
+from poa_mm.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = {'torch', 'torchvision', 'numpy', 'matplotlib', 'mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg', 'sklearn'}
+IMPORTED = """
+import sys
+import poa_mm
+assert not {heavy} & sys.modules.keys(), 'import poa_mm'
+from poa_mm.commands import main
+codes = []
+for arguments in {lines}:
+    try:
+        main(arguments)
+    except SystemExit as stopped:
+        codes.append(stopped.code)
+print(codes, sorted({heavy} & sys.modules.keys()))
+"""
+
+
+def test_help_and_typing_mistakes_import_nothing_heavy():
+    lines = [['--help'], ['--version'], ['nothing'], ['knn', '--wrong'], ['train', 'x.py', '--cfg-options', 'lr']]
+    lines += [[name, '--help'] for name in COMMANDS]
+    code = IMPORTED.format(heavy=HEAVY, lines=lines)
+    env = dict(os.environ, PYTHONPATH=str(ROOT))
+    done = subprocess.run([sys.executable, '-c', code], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f'{[0, 0, 2, 2, 2] + [0] * len(COMMANDS)} []'
+    assert 'usage: poa [-h]' in done.stdout and f'poa_mm {poa_mm.__version__}' in done.stdout
+
+
+def test_python_m_and_the_doors():
+    env = dict(os.environ, PYTHONPATH=str(ROOT))
+    for command in (['-m', 'poa_mm', 'knn'], [str(ROOT / 'tools/knn.py')]):
+        done = subprocess.run([sys.executable, *command, '--help'], env=env, capture_output=True, text=True)
+        assert done.returncode == 0 and done.stdout.startswith('usage: poa knn [-h]'), done.stderr
+    for name in COMMANDS:
+        assert f"main(['{name}', *sys.argv[1:]])" in (ROOT / f'tools/{name}.py').read_text()
+
+
+def failing(error):
+    def run(args):
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ('error', 'sentence'),
+    [
+        (UserError('k must be positive, got 0'), 'k must be positive, got 0'),
+        (ModuleNotFoundError('no', name='mmdet.models'), 'mmdet is not installed: pip install onedl-mmdetection'),
+    ],
+)
+def test_mistakes_are_one_sentence(monkeypatch, capsys, error, sentence):
+    monkeypatch.setattr(knn, 'run', failing(error))
+    with pytest.raises(SystemExit) as stopped:
+        main(['knn', 'x.pth'])
+    printed = capsys.readouterr()
+    assert stopped.value.code == 2 and printed.err.startswith(f'poa knn: error: {sentence}') and not printed.out
+
+
+@pytest.mark.parametrize('error', [ValueError('a bug'), OSError('disk'), ModuleNotFoundError('no', name='poa_mm.x')])
+def test_bugs_keep_their_traceback(monkeypatch, error):
+    monkeypatch.setattr(knn, 'run', failing(error))
+    with pytest.raises(type(error)) as raised:
+        main(['knn', 'x.pth'])
+    assert raised.value is error
+
+
+def test_only_the_first_process_reports_at_once(monkeypatch):
+    """The launcher ends the others before they repeat the sentence."""
+    waited = []
+    monkeypatch.setattr(knn, 'run', failing(UserError('wrong')))
+    monkeypatch.setattr('time.sleep', waited.append)
+    for rank in ('0', '1'):
+        monkeypatch.setenv('RANK', rank)
+        with pytest.raises(SystemExit):
+            main(['knn', 'x.pth'])
+    assert len(waited) == 1 and waited[0] > 0
