@@ -1,8 +1,18 @@
 """POA: Pre-training Once for Models of All Sizes, for OpenMMLab."""
 
-from .compat import OperatorFinder
+from .compat import ImportHook, OperatorFinder
 
 __version__ = '0.1.0'
 
 # mmdet cannot be imported without mmcv's operators; a config imports poa_mm before it.
 OperatorFinder.install()
+
+
+def _read_checkpoints_safely(module) -> None:
+    from .checkpoint_loader import install
+
+    install(module)
+
+
+# MMEngine's own loader executes code in checkpoints.
+ImportHook.install('mmengine.runner.checkpoint', _read_checkpoints_safely)

@@ -1,87 +1,85 @@
 """Files: read without executing anything in them, written completely or not at all.
 
 MMEngine's checkpoints also hold objects (the history of the log), which ``torch.load(weights_only=True)``
-refuses. Here every class other than tensors and plain containers is replaced by an inert object.
+refuses. Here :mod:`poa_mm.unpickling` reads them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from poa_mm.errors import UserError
-
-
-class Inert(dict):
-    """Replaces an object that is not needed; accepts any state that pickle gives it."""
-
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__()
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-    def append(self, item: Any) -> None:
-        pass
-
-    def extend(self, items: Any) -> None:
-        pass
-
-    __hash__ = object.__hash__
-
-
-# Whole names: since protocol 4 a name may have dots, and the attributes of a function lead to everything.
-REBUILDS_TENSOR = ('_rebuild_tensor_v2', '_rebuild_tensor_v3', '_rebuild_parameter', '_rebuild_parameter_with_state')
-
-
-class InertUnpickler(pickle.Unpickler):
-    """Resolves only the names that tensors are made of."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        rebuilds_tensor = module == 'torch._utils' and name in REBUILDS_TENSOR
-        tensor_part = module == 'torch' and (
-            name in ('Size', 'device') or isinstance(getattr(torch, name, None), torch.dtype)
-        )
-        if rebuilds_tensor or tensor_part or (module, name) == ('collections', 'OrderedDict'):
-            return super().find_class(module, name)
-        return Inert
-
+from poa_mm.unpickling import INERT_PICKLE, Inert
 
 INCOMPLETE = '.incomplete'
-INERT_PICKLE = SimpleNamespace(Unpickler=InertUnpickler, load=pickle.load, __name__='pickle')
 
 
-def load_weights(path: str | Path) -> dict:
+def load_weights(path: str | Path, map_location: Any = 'cpu') -> dict:
     """Load a file written by ``torch.save``, its tensors memory-mapped.
 
-    Tensors that are never used (the optimizer's state) are not read from the disk.
+    Tensors that are never used (the optimizer's state) are not read from the disk. Objects that are neither tensors
+    nor plain containers are :class:`~poa_mm.unpickling.Inert`.
+
+    Args:
+        path: The file.
+        map_location: As of ``torch.load``.
 
     Raises:
         UserError: If the file does not exist.
         UserError: If it is not a PyTorch file, or does not hold a dict.
+        UserError: If its ``state_dict`` holds anything but tensors.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f'checkpoint {str(path)!r} does not exist')
-    if not zipfile.is_zipfile(path):
-        raise UserError(f'{path} is not a PyTorch checkpoint, or is truncated')
+    _check_archive(path)
     try:
-        contents = torch.load(path, map_location='cpu', weights_only=False, mmap=True, pickle_module=INERT_PICKLE)
+        contents = torch.load(
+            path, map_location=map_location, weights_only=False, mmap=True, pickle_module=INERT_PICKLE
+        )
     except Exception as error:  # damaged pickles raise anything
         reason = str(error).partition('\n')[0]
         raise UserError(f'{path} is a checkpoint that PyTorch cannot read: {reason}') from error
     if not isinstance(contents, dict) or isinstance(contents, Inert):
-        raise UserError(f'{path} is not a checkpoint: it holds a {type(contents).__name__}, not a dict')
+        kind = contents.name if isinstance(contents, Inert) else type(contents).__name__
+        raise UserError(f'{path} is not a checkpoint: it holds a {kind}, not a dict')
+    _check_tensors(path, contents.get('state_dict', {}))
     return contents
+
+
+def _check_tensors(path: Path, weights: Any) -> None:
+    """Refuse weights that are other objects, so that their readers need not."""
+    if isinstance(weights, Inert) or not isinstance(weights, dict):
+        raise UserError(f'{path} is not a checkpoint: its state_dict is a {getattr(weights, "name", type(weights))}')
+    for name, value in weights.items():
+        if not isinstance(value, Tensor):
+            kind = value.name if isinstance(value, Inert) else type(value).__name__
+            raise UserError(f'{path} is not a checkpoint: its weight {name} is a {kind}, not a tensor')
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse what ``torch.load`` would read by other means, and what becomes larger than its file."""
+    if not zipfile.is_zipfile(path):
+        raise UserError(
+            f'{path} is not a PyTorch checkpoint, or is truncated (one from before PyTorch 1.6 can be converted: '
+            "torch.save(torch.load('OLD', weights_only=True), 'NEW'))"
+        )
+    try:
+        members = zipfile.ZipFile(path).infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise UserError(f'{path} is a damaged PyTorch checkpoint: {error}') from error
+    if any(member.filename.rpartition('/')[2] == 'constants.pkl' for member in members):
+        raise UserError(f'{path} is a TorchScript program, not a checkpoint')
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise UserError(f'{path} is a compressed archive, which torch.save does not write')
 
 
 def differing_shapes(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Iterator[tuple[str, str, str]]:

@@ -4,8 +4,15 @@ Each names the packages that fill it, so a config finds a class without importin
 of ours: MMEngine warns where a default scope has no registry of the kind.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 from mmengine import registry as root
 from mmengine.registry import Registry
+
+from poa_mm.errors import UserError
+
+SCOPES = ('', 'poa_mm', 'mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg')
 
 
 def _child(name: str, *locations: str) -> Registry:
@@ -28,3 +35,39 @@ PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS', 'poa_mm.engine')
 METRICS = _child('METRICS', 'poa_mm.evaluation')
 VISBACKENDS = _child('VISBACKENDS', 'poa_mm.reporting')
 VISUALIZERS = _child('VISUALIZERS', 'poa_mm.reporting')
+
+
+def check_registered(node: Any, where: str) -> None:
+    """Refuse types that a registry would have to import: ``type='subprocess.Popen'`` is any function of any module.
+
+    For configs out of files of others; a user's own config may name whatever there is.
+
+    Args:
+        node: A config, or a part of it.
+        where: Its origin, for the message.
+
+    Raises:
+        UserError: A ``type`` is neither a registered name nor such a name after the one of a toolbox.
+    """
+    for kind in _types(node):
+        name = str(kind).rpartition('.')
+        if not isinstance(kind, str) or name[0] not in SCOPES or not _is_registered(name[2]):
+            raise UserError(f'{where} names the type {kind!r}, which is not in the registry of models')
+
+
+def _types(node: Any) -> Iterator[Any]:
+    if isinstance(node, dict) and 'type' in node:
+        yield node['type']
+    if isinstance(node, dict | list | tuple):
+        for child in node.values() if isinstance(node, dict) else node:
+            yield from _types(child)
+
+
+def _is_registered(name: str) -> bool:
+    MODELS.import_from_location()
+    registries = [MODELS.root]
+    for registry in registries:
+        if name in registry.module_dict:
+            return True
+        registries += registry.children.values()
+    return False

@@ -1,6 +1,7 @@
 """Differences between installations: nothing else in the package knows about them."""
 
 from .mmcv_ops import OperatorFinder
+from .on_import import ImportHook
 from .quiet import quiet_import
 
 # What to install where a module is missing.
@@ -21,4 +22,4 @@ DISTRIBUTIONS = {
     'tensorboard': 'tensorboard',
 }
 
-__all__ = ['DISTRIBUTIONS', 'OperatorFinder', 'quiet_import']
+__all__ = ['DISTRIBUTIONS', 'ImportHook', 'OperatorFinder', 'quiet_import']

@@ -14,7 +14,7 @@ from torch import Tensor
 from poa_mm.errors import UserError
 from poa_mm.files import differing_shapes, load_weights
 from poa_mm.models.backbones import ElasticBackbone
-from poa_mm.registry import MODELS
+from poa_mm.registry import MODELS, check_registered
 
 from .extracted import is_extracted
 from .inputs import config_inputs
@@ -51,7 +51,11 @@ def load_pretrained(
     contents = load_weights(checkpoint) if contents is None else contents
     weights, meta = _backbone_weights(contents, checkpoint, branch), contents.get('meta', {})
     own_cfg = read_config(meta['cfg']) if isinstance(meta.get('cfg'), str) else None
-    if own_cfg is None and cfg is None:
+    if own_cfg is not None:
+        model = own_cfg.get('model') or {}
+        for part in ('backbone', 'data_preprocessor'):
+            check_registered(model.get(part), f'the config in {checkpoint}')
+    elif cfg is None:
         raise UserError(f'{checkpoint} holds no config: give the config that it was trained with')
     backbone = build_backbone(own_cfg or cfg)
     if own_cfg and cfg is not None:
