@@ -21,39 +21,46 @@ from poa_mm.compat import DISTRIBUTIONS
 from poa_mm.errors import UserError
 
 from .files import load_weights
+from .variables import ConfigFile, config_files, read_with_variables
 
 TOOLBOXES = {'mmpretrain', 'mmdet', 'mmseg'}
 
-# The parts of a config that MMEngine's runner or we read; all else are variables of the config itself.
+# Sections that MMEngine's runner or this package reads; every other name is a variable of the config itself.
 READ = {
     *signature(Runner).parameters,
     *('activation_checkpointing', 'compile', 'custom_imports', 'efficient_conv_bn_eval', 'find_unused_parameters'),
     *('model_wrapper_cfg', 'runner_type', 'strategy', 'tta_model', 'tta_pipeline'),
-    *('data_root', 'knn', 'linear', 'cluster', 'robustness'),
+    *('knn', 'linear', 'cluster', 'robustness'),
 }
 
 
 def load_config(path: str, options: dict[str, Any], work_dir: str | None, launcher: str, local_rank: int = 0) -> Config:
     """Read a config and apply the command line to it.
 
+    A key that is a variable of the config (``steps``, ``data_root``) is replaced where it is assigned, also in bases,
+    and everything that depends on it follows; all other keys are merged into the evaluated config.
+
     Args:
         path: The config file.
-        options: Dotted keys and their values, as ``--cfg-options`` gives them.
-        work_dir: Goes before the config's own; without either it is ``work_dirs/<name of the config>``.
+        options: Keys and their values, as ``--cfg-options`` gives them.
+        work_dir: Overrides the config's own; default: ``work_dirs/<name of the config>``.
         launcher: ``'none'``, ``'pytorch'`` or ``'slurm'``.
-        local_rank: Of this process, where the environment does not say it.
+        local_rank: Of this process, if the environment does not set it.
 
     Raises:
-        UserError: There is no such config.
-        UserError: An option does not fit the config.
+        UserError: The config does not exist, or is not valid Python.
+        UserError: An option does not fit the config, or nothing reads it.
         UserError: The config uses a toolbox that is not installed.
     """
     if not Path(path).is_file():
         raise UserError(f'config {path!r} does not exist')
-    cfg = Config.fromfile(path)
-    if 'data_root' in options and 'data_root' in cfg:
-        _move_data(cfg._cfg_dict, cfg.data_root, options['data_root'])
+    files = config_files(path)
+    check_names(files)
+    variables = {name: value for name, value in options.items() if name not in READ and _assigned(name, files)}
+    cfg = read_with_variables(path, files, variables) if variables else Config.fromfile(path)
     for key, value in options.items():
+        if key in variables:
+            continue
         _check_is_read(cfg, key)
         if not _has_key(cfg, key):
             print_log(f'--cfg-options adds {key!r}, which {path} does not have', level=logging.WARNING)
@@ -180,29 +187,36 @@ def _leave_processes() -> None:
         torch.distributed.destroy_process_group()
 
 
-def _move_data(node: Any, old: str, new: str) -> None:
-    """Replace the folder of the data wherever the config uses it, at its start or alone."""
-    items = node.items() if isinstance(node, dict) else enumerate(node)
-    for key, value in list(items):
-        if isinstance(value, str) and (value == old or value.startswith(f'{old}/')):
-            node[key] = new + value[len(old) :]
-        elif isinstance(value, dict | list):
-            _move_data(value, old, new)
+def check_names(files: list[ConfigFile]) -> None:
+    """Refuse a misspelt section: a name that nothing reads, neither a runner nor another line of the config.
+
+    Raises:
+        UserError: A file assigns such a name, and a section has a similar one.
+    """
+    used = set().union(*(file.used_names() for file in files))
+    for file in files:
+        for name in file.assigned.keys() - READ - used - {'_base_'}:
+            if near := difflib.get_close_matches(name, READ, n=3, cutoff=0.75):
+                raise UserError(f'{file.path}: nothing reads {name!r}; near are {", ".join(near)}')
+
+
+def _assigned(name: str, files: list[ConfigFile]) -> bool:
+    return any(name in file.assigned for file in files)
 
 
 def _check_is_read(cfg: Config, key: str) -> None:
-    """Refuse a key that nothing would read: a misspelt one, or a variable whose value the config has used already."""
+    """Refuse a key that nothing would read: a misspelt one, or a part of a variable."""
     name = key.partition('.')[0]
     if name in READ:
         return
     if name in cfg:
         raise UserError(
-            f'--cfg-options {key} has no effect: {cfg.filename} has used {name} already. Change its line there, '
-            'or name the keys that got its value, as train_dataloader.batch_size'
+            f'--cfg-options {key} has no effect: {name} is a variable of {cfg.filename}. Set the whole variable, '
+            'or the keys that use it, as train_dataloader.batch_size'
         )
-    near = difflib.get_close_matches(name, READ, n=3)
+    near = difflib.get_close_matches(name, [*READ, *cfg], n=3)
     raise UserError(
-        f'--cfg-options {key}: a config has no {name!r}' + (f'; near are {", ".join(near)}' if near else '')
+        f'--cfg-options {key}: {cfg.filename} has no {name!r}' + (f'; near are {", ".join(near)}' if near else '')
     )
 
 

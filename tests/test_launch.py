@@ -1,16 +1,23 @@
 """``poa_mm.launch``: what the command line does to a config."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config
 
+from poa_mm.errors import UserError
 from poa_mm.launch import (
+    check_names,
     check_toolboxes,
     enable_amp,
     load_config,
     prepare_processes,
     set_resume,
 )
+from poa_mm.variables import config_files
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 
 
 def write(folder, text):
@@ -34,27 +41,30 @@ def test_option_that_does_not_fit(tmp_path, option):
         load_config(path, option, None, 'none')
 
 
-def test_data_root_moves_all_data(tmp_path):
-    text = "data_root = 'data/a'\nx = [data_root]\n"
-    text += "loader = dict(root=data_root, ann=data_root + '/ann.json', other='data/ab')"
-    cfg = load_config(write(tmp_path, text), {'data_root': '/mnt/a'}, None, 'none')
-    assert cfg.loader == dict(root='/mnt/a', ann='/mnt/a/ann.json', other='data/ab') and cfg.x == ['/mnt/a']
-
-
 @pytest.mark.parametrize(
     'option, message',
     [
-        ('batch_size', 'batch_size has no effect: .* has used batch_size already'),
-        ('subnet.width', 'has used subnet already'),
-        ('modle.depth', "a config has no 'modle'; near are model"),
+        ('subnet.width', 'has no effect: subnet is a variable of '),
+        ('batch_siz', "has no 'batch_siz'; near are batch_size"),
+        ('modle.depth', "has no 'modle'; near are model"),
     ],
 )
 def test_option_that_nothing_reads(tmp_path, option, message):
     text = (
         'batch_size = 2\nsubnet = dict(width=1)\nmodel = dict(depth=2)\ntrain_dataloader = dict(batch_size=batch_size)'
     )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         load_config(write(tmp_path, text), {option: 3}, None, 'none')
+
+
+def test_misspelt_section(tmp_path):
+    base = tmp_path / 'base.py'
+    base.write_text('modle = dict(depth=2)')
+    with pytest.raises(UserError, match=r"base\.py: nothing reads 'modle'; near are model"):
+        load_config(write(tmp_path, "_base_ = 'base.py'\nmodel = dict(depth=3)"), {}, None, 'none')
+    load_config(write(tmp_path, "_base_ = 'base.py'\nmodel = _base_.modle"), {}, None, 'none')  # a variable
+    with pytest.raises(UserError, match=r'some_config\.py, line 2: '):
+        load_config(write(tmp_path, 'model = dict()\nx = ('), {}, None, 'none')
 
 
 def test_new_option_is_told(tmp_path, caplog, capsys):
@@ -131,3 +141,8 @@ def test_more_processes_than_gpus(monkeypatch):
     monkeypatch.setenv('LOCAL_RANK', '2')
     with pytest.raises(ValueError, match='it has only 2'):
         prepare_processes(Config(dict(launcher='pytorch')))
+
+
+@pytest.mark.parametrize('path', sorted(CONFIGS.rglob('*.py')), ids=lambda path: path.stem)
+def test_no_false_alarm_for_names(path):
+    check_names(config_files(path))

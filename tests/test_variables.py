@@ -1,0 +1,66 @@
+"""Variables of configs set from the command line: everything that is computed from them follows."""
+
+from pathlib import Path
+
+import pytest
+
+from poa_mm.errors import UserError
+from poa_mm.launch import load_config
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+
+
+@pytest.fixture
+def family(tmp_path):
+    """A config over two bases in other folders."""
+    (tmp_path / 'a/b').mkdir(parents=True)
+    (tmp_path / 'a/b/schedule.py').write_text('epoch = 10\nsteps = 3 * epoch\ntrain_cfg = dict(max_iters=steps)\n')
+    (tmp_path / 'data.py').write_text(
+        "é = data_root = 'never'\n"
+        "data_root = 'data/x'; more = dict(  # µ\n    root=data_root,\n)\n"
+        "loader = dict(root=data_root, ann=data_root + '/ann.json', here='{{ fileDirname }}/{{fileBasename}}')\n"
+    )
+    (tmp_path / 'a/config.py').write_text(
+        "_base_ = ['b/schedule.py', '../data.py']\n"
+        'model = dict(steps=_base_.steps * 2, text={{_base_.loader.root}}, loader=_base_.loader)\n'
+        'batch_size = 4\ntrain_dataloader = dict(batch_size=batch_size)\nresume = False\n'
+    )
+    return str(tmp_path / 'a/config.py')
+
+
+def test_everything_follows(family, tmp_path):
+    options = {'epoch': 2, 'data_root': '/mnt/y', 'batch_size': 8, 'train_dataloader.num_workers': 1, 'resume': True}
+    cfg = load_config(family, options, None, 'none')
+    assert cfg.train_cfg.max_iters == 6 and cfg.model.steps == 12 and cfg.epoch == 2
+    assert cfg.train_dataloader == dict(batch_size=8, num_workers=1) and cfg.resume is True
+    here = f'{tmp_path.resolve()}/data.py'
+    assert cfg.loader == cfg.model.loader == dict(root='/mnt/y', ann='/mnt/y/ann.json', here=here)
+    assert cfg.model.text == '/mnt/y' and cfg.more == dict(root='/mnt/y')
+    assert cfg.filename == family and cfg.work_dir == 'work_dirs/config'
+    # A computed variable can be set itself.
+    cfg = load_config(family, {'steps': 7}, None, 'none')
+    assert (cfg.train_cfg.max_iters, cfg.model.steps, cfg.epoch) == (7, 14, 10)
+    # A section stays a section, merged: nothing else follows.
+    cfg = load_config(family, {'train_cfg.max_iters': 5}, None, 'none')
+    assert (cfg.train_cfg.max_iters, cfg.model.steps) == (5, 60)
+
+
+def test_other_values_change_nothing_else(family):
+    same = load_config(family, {'epoch': 10, 'batch_size': 4}, None, 'none')
+    assert same._cfg_dict == load_config(family, {}, None, 'none')._cfg_dict
+
+
+def test_numbers_and_names(family):
+    with pytest.raises(UserError, match=r"batch_size must be a number, as 4 in .*config\.py, got 'four'"):
+        load_config(family, {'batch_size': 'four'}, None, 'none')
+    assert load_config(family, {'data_root': 2017}, None, 'none').loader.root == '2017'
+    with pytest.raises(UserError, match=r'base\.py.* does not exist'):
+        Path(family).write_text("_base_ = 'base.py'")
+        load_config(family, {}, None, 'none')
+
+
+@pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.py')), ids=lambda path: path.stem)
+def test_steps_of_the_recipes(path):
+    cfg = load_config(str(path), {'steps': 123457}, None, 'none')
+    assert cfg.train_cfg.max_iters % 123457 == 0
+    assert {schedule.steps for schedule in cfg.param_scheduler} == {123457}
