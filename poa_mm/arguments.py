@@ -133,6 +133,12 @@ def _value(node: ast.expr, source: str, text: str) -> Any:
     return CONSTANTS.get(text.lower(), text)
 
 
+def add_branch(parser: ArgumentParser) -> None:
+    """Add ``--branch``: whose weights of a pre-training checkpoint."""
+    text = 'of a checkpoint (default: teacher, or student if there is no teacher)'
+    parser.add_argument('--branch', choices=['teacher', 'student'], help=text)
+
+
 def add_cfg_options(parser: ArgumentParser) -> None:
     """Add ``--cfg-options``."""
     parser.add_argument(

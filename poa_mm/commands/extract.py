@@ -4,6 +4,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from poa_mm.arguments import add_branch
 from poa_mm.errors import UserError
 
 
@@ -21,7 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--format', default='mmpretrain', help='toolbox that the networks are for: mmpretrain, mmdet or mmseg'
     )
-    parser.add_argument('--branch', choices=['teacher', 'student'], default='teacher', help='default: teacher')
+    add_branch(parser)
 
 
 def run(args: Namespace) -> None:
@@ -42,4 +43,4 @@ def run(args: Namespace) -> None:
         rows.append([backbone.space.name(subnet), str(path), str(subnet), params])
         print(f'[{len(rows)}] {path}', file=sys.stderr)
     print(markdown_table(['network', 'file', 'size', 'parameters'], rows))
-    print(f'{len(rows)} sub-networks from the {args.branch} of {args.checkpoint}, iteration {meta["iteration"]}')
+    print(f'{len(rows)} sub-networks from the {meta["branch"]} of {args.checkpoint}, iteration {meta["iteration"]}')

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from poa_mm.arguments import add_cfg_options, add_launcher, result_file
+from poa_mm.arguments import add_branch, add_cfg_options, add_launcher, result_file
 from poa_mm.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def add_protocol_arguments(parser: ArgumentParser, thumbnails: bool = True) -> N
         metavar='SUBNET',
         help="of a checkpoint: names (S), sizes (512x16), 'smallest', 'intact', 'named' or 'all' (default: named)",
     )
-    parser.add_argument('--branch', choices=['teacher', 'student'], default='teacher', help='default: teacher')
+    add_branch(parser)
     parser.add_argument('--untrained', action='store_true', help='also evaluate untrained weights')
     if thumbnails:
         parser.add_argument('--thumbnails', action='store_true', help='also evaluate raw pixels, 8 x 8')

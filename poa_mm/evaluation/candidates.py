@@ -13,7 +13,7 @@ from torch import Tensor
 
 from poa_mm.elastic import Subnet
 from poa_mm.errors import UserError
-from poa_mm.extraction import count_params
+from poa_mm.extraction import LoadedNetwork, count_params
 from poa_mm.models.backbones import ElasticBackbone
 
 from .features import Network
@@ -27,10 +27,10 @@ class Candidate:
         kind: ``'pretrained'``, ``'extracted'``, ``'untrained'`` or ``'thumbnails'``.
         name: Of the sub-network (``'S'``, ``'576x15'``) or of the baseline.
         network: Turns normalised images (N, 3, S, S) into features (N, D).
-        subnet: The sub-network, where it is one.
+        subnet: The sub-network, if it is one.
         params: Number of parameters.
-        backbone: What holds the sub-network, where it is one.
-        file: Where it was read from; empty where nothing else has this kind and name.
+        backbone: The elastic network with the sub-network, if it is one.
+        file: That it was read from; empty if no other candidate has this kind and name.
     """
 
     kind: str
@@ -46,7 +46,7 @@ class Candidate:
         return f'{self.kind} {self.name}' + (f' ({self.file})' if self.file else '')
 
     def record(self) -> dict:
-        """What a result file says of it."""
+        """Its entry in a result file."""
         record = dict(kind=self.kind, name=self.name, params=self.params)
         if self.subnet is not None:
             record.update(subnet=str(self.subnet), width=self.subnet.width, depth=self.subnet.depth)
@@ -58,7 +58,7 @@ class Candidate:
 
 
 def gather_candidates(
-    backbones: Sequence[tuple[str, ElasticBackbone, str]],
+    networks: Sequence[LoadedNetwork],
     subnets: Sequence[str],
     thumbnails: bool = False,
     device: torch.device | str = 'cpu',
@@ -66,18 +66,17 @@ def gather_candidates(
     """The chosen sub-networks of elastic networks.
 
     Args:
-        backbones: Kind, network (moved to the device) and file of each. Of an extracted one there is nothing
-            to choose.
+        networks: Opened files; their backbones are moved to the device. An extracted one is a single network.
         subnets: What :meth:`SubnetSpace.select` takes.
-        thumbnails: Whether raw pixels take part.
-        device: Where the networks shall run.
+        thumbnails: Whether to include raw pixels.
+        device: Where the networks run.
 
     Raises:
-        UserError: If a space has no such sub-network, or a file is given twice.
+        UserError: If a space does not have one of the sub-networks, or a file is given twice.
     """
     found = []
-    for kind, backbone, file in backbones:
-        backbone.to(device).eval()
+    for opened in networks:
+        kind, backbone, file = opened.kind, opened.backbone.to(device).eval(), opened.source['file']
         for subnet in backbone.space.select(['intact'] if kind == 'extracted' else subnets):
             network = partial(backbone.image_features, subnet=subnet)
             params = count_params(backbone, subnet)

@@ -1,4 +1,4 @@
-"""Trained classifiers of mmpretrain, as fine-tuning leaves them, among the networks of a comparison."""
+"""Fine-tuned classifiers of mmpretrain as the networks of a comparison."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from .images import EvalImages, open_split_pair
 def open_classifiers(inputs: EvalOptions, name: str, defaults: Mapping[str, Any]) -> Comparison:
     """Open checkpoints of trained classifiers, whose networks give logits (N, classes), and the validation images.
 
-    Each checkpoint names its model, and how its images are cut, in the config that MMEngine wrote into it.
+    The model of each checkpoint and the crop of its images come from the config that MMEngine wrote into it.
 
     Args:
-        inputs: What the command was given; its files are the checkpoints.
+        inputs: Arguments of the command; its files are the checkpoints.
         name: Of the protocol, as in :func:`open_comparison`.
-        defaults: Settings of the protocol, likewise.
+        defaults: Settings of the protocol.
 
     Raises:
-        UserError: If a file or the data are missing.
-        UserError: If a file holds no classifier, or the classifiers expect different images.
+        UserError: If a file or the data are missing, a file holds no classifier, or the classifiers expect different
+            images.
     """
     opened = [_open(Path(file)) for file in inputs.files]
     images = [images for _, images in opened]
@@ -63,7 +63,7 @@ def _open(file: Path) -> tuple[Candidate, dict[str, Any]]:
     text = (contents.get('meta') or {}).get('cfg')
     cfg = read_config(text) if isinstance(text, str) else Config()
     if str((cfg.get('model') or {}).get('type')).rpartition('.')[2] != 'ImageClassifier':
-        raise UserError(f'{file} is no checkpoint of an ImageClassifier of mmpretrain')
+        raise UserError(f'{file} is not a checkpoint of an ImageClassifier of mmpretrain')
     pixels = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
     if not (pixels.get('mean') and pixels.get('std') and pixels.get('to_rgb')):
         raise UserError(f'{file} does not say mean and std of RGB images in its data_preprocessor')
@@ -80,7 +80,7 @@ def _open(file: Path) -> tuple[Candidate, dict[str, Any]]:
 
 
 def _pipeline(cfg: Config) -> list[Mapping[str, Any]]:
-    """What happens to the images of a test."""
+    """The test pipeline of a config."""
     dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
     while isinstance(dataset.get('dataset'), Mapping):
         dataset = dataset['dataset']

@@ -78,14 +78,13 @@ def run_clustering(inputs: EvalOptions) -> dict[str, Any]:
     Settings, beside those of the data, are ``clusters`` (as many as there are classes) and ``restarts``.
 
     Args:
-        inputs: The networks and the data.
+        inputs: Arguments of the command.
 
     Returns:
-        Everything that a result file holds, of plain Python types.
+        The content of a result file, of plain Python types.
 
     Raises:
-        UserError: If a file or the data are missing.
-        UserError: If a setting makes no sense or features are not finite.
+        UserError: If a file or the data are missing, if a setting makes no sense or features are not finite.
     """
     comparison = open_comparison(inputs, 'cluster', CLUSTER_DEFAULTS, learns=False)
     settings = comparison.settings
@@ -105,9 +104,6 @@ def run_clustering(inputs: EvalOptions) -> dict[str, Any]:
     scored = dict(zip(features, scores))
     results = [{**c.record(), **scored[c.key], 'best': scored[c.key]['acc']} for c in comparison.candidates]
     best = max(results, key=lambda result: result['best'])
-    summary = (
-        f'k-means{comparison.where()} on {len(labels)} images in {clusters} clusters: '
-        f'best ACC {best["acc"]:.2f} % ({best["kind"]} {best["name"]})'
-    )
-    settings = {**settings, 'clusters': clusters}
-    return comparison.record('cluster', results, reader.all_unreadable(), summary, **settings)
+    found = f' in {clusters} clusters: best ACC {best["acc"]:.2f} % ({best["kind"]} {best["name"]})'
+    settings['clusters'] = clusters
+    return comparison.record('cluster', results, reader.all_unreadable(), 'k-means', found, **settings)

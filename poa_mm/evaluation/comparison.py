@@ -1,4 +1,4 @@
-"""What all protocols share: which networks, on which data, read how, and what the result file says of it."""
+"""What all protocols share: the networks, the data, how it is read, and the record of the result."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ DATA_SETTINGS = ('train', 'val', 'resize', 'crop')
 
 @dataclass(frozen=True)
 class EvalOptions:
-    """What the commands of all protocols take.
+    """Arguments that the commands of all protocols share.
 
     Args:
-        cfg: Pre-training config; may be empty.
+        cfg: Pre-training config; may be empty or hold single settings, which then update that of a checkpoint.
         files: Pre-training checkpoints and extracted networks.
         subnets: Of checkpoints, what :meth:`SubnetSpace.select` takes.
-        branch: Whose weights of a checkpoint, ``'teacher'`` or ``'student'``.
-        untrained: Whether the config's sub-networks take part with untrained weights.
-        thumbnails: Whether raw pixels take part.
-        seed: Of untrained weights and of all that a protocol draws; ``None`` for the config's.
+        branch: Of checkpoints, as in :func:`load_pretrained`.
+        untrained: Whether to include the config's sub-networks with untrained weights.
+        thumbnails: Whether to include raw pixels.
+        seed: Of untrained weights and everything random in a protocol; ``None`` for the config's.
         batch_size: Images at a time in each process.
         num_workers: Reading processes for each process.
         amp: Whether features are computed in bfloat16.
         device: Where to compute.
-        options: Settings of the data and the protocol that go before the config's.
+        options: Settings of the data and the protocol, which take precedence over the config's.
 
     Raises:
         UserError: If there is nothing to compare, or a number makes no sense.
@@ -49,7 +49,7 @@ class EvalOptions:
     cfg: Config
     files: Sequence[str] = ()
     subnets: Sequence[str] = ('named',)
-    branch: str = 'teacher'
+    branch: str | None = None
     untrained: bool = False
     thumbnails: bool = False
     seed: int | None = None
@@ -73,15 +73,15 @@ class Comparison:
     """Networks and data, ready to run.
 
     Args:
-        inputs: What was asked for.
+        inputs: Arguments of the command.
         settings: Of the data and the protocol.
         candidates: The networks.
-        sources: What is known of every file.
-        train: Labelled images to learn from; ``None`` where nothing is learned.
-        val: Labelled images to judge with; of the same classes.
+        sources: Origin of each file.
+        train: Labelled training (gallery) images; ``None`` if the protocol needs none.
+        val: Labelled validation images of the same classes.
         mean: Of R, G, B, in levels of 0 to 255.
-        std: Likewise.
-        seed: Of all that is drawn.
+        std: Standard deviation of the same.
+        seed: Of everything random.
     """
 
     inputs: EvalOptions
@@ -117,87 +117,98 @@ class Comparison:
         named = images.dataset.metainfo.get('classes')
         return len(named) if named else 1 + max(images.label(i) for i in range(len(images)))
 
-    def where(self) -> str:
-        """`` of FILE`` for the summary; empty where there is no file."""
-        files = [source['file'] for source in self.sources]
-        return f' of {", ".join(files)}' if files else ''
-
     def record(
-        self, protocol: str, results: list[dict], unreadable: list[str], summary: str, **settings
+        self,
+        protocol: str,
+        results: list[dict],
+        unreadable: Mapping[tuple[str, int], str],
+        title: str,
+        found: str,
+        **settings,
     ) -> dict[str, Any]:
-        """Everything that a result file holds, of plain Python types.
+        """The content of a result file, of plain Python types.
 
         Args:
             protocol: Its name.
-            results: One entry for every network.
-            unreadable: Paths and reasons of the images that were left out.
-            summary: One line.
+            results: One entry for each network.
+            unreadable: As :meth:`FeatureReader.all_unreadable` returns it: these images are not counted.
+            title: Start of the summary, which continues with the files and the number of validation images.
+            found: End of the summary.
             **settings: Of the protocol.
         """
-        sources = self.sources
-        source = {k: v for k, v in sources[0].items() if k != 'file'} if len(sources) == 1 else {}
+        files = [source['file'] for source in self.sources]
+        source = {k: v for k, v in self.sources[0].items() if k != 'file'} if len(files) == 1 else {}
         data = {
-            name: dict(source=describe(images.dataset), images=len(images))
+            name: dict(source=describe(images.dataset), images=len(images) - sum(key[0] == name for key in unreadable))
             for name, images in (('train', self.train), ('val', self.val))
             if images is not None
         }
+        of_files = f' of {", ".join(files)}' if files else ''
         return dict(
             protocol=dict(name=protocol, **settings, amp=self.inputs.amp),
             **{'checkpoint': None, **source},
-            files=sources,
+            files=self.sources,
             config=self.inputs.cfg.filename,
             subnets=list(self.inputs.subnets),
-            data=dict(**data, unreadable=unreadable),
+            data=dict(**data, unreadable=sorted(set(unreadable.values()))),
             seed_of_evaluation=self.seed,
             untrained_seed=self.seed if self.inputs.untrained else None,
             processes=get_world_size(),
             time=datetime.datetime.now().isoformat(timespec='seconds'),
             versions=versions(),
             results=results,
-            summary=summary,
+            summary=f'{title}{of_files} on {data["val"]["images"]} images{found}',
         )
 
 
 def open_comparison(inputs: EvalOptions, name: str, defaults: Mapping[str, Any], learns: bool = True) -> Comparison:
     """Open the networks and the data.
 
-    Settings come from the options, else from the dict under the protocol's name in the config, else they are
-    ``defaults``. Which data comes from the config's ``knn`` where nothing else says it.
+    Settings are those of the options, then of the dict under the protocol's name in the config, then ``defaults``. The
+    data are those of the config's ``knn`` unless the options or the protocol's dict name others. Without a config,
+    the one inside the first checkpoint is used.
 
     Args:
-        inputs: What the command was given.
+        inputs: Arguments of the command.
         name: Of the protocol: the key of its settings in the config.
         defaults: Settings of the protocol, without those of the data.
-        learns: Whether it needs images to learn from; else only those of the options are opened.
+        learns: Whether it needs training images; otherwise only those of the options are opened.
 
     Raises:
-        UserError: If a file or the data are missing.
-        UserError: If something makes no sense.
+        UserError: If a file or the data are missing, a setting makes no sense, or the networks expect different images.
     """
-    cfg = inputs.cfg
+    networks = [open_network(file, inputs.cfg, inputs.branch) for file in inputs.files]
+    cfg = _own_config(inputs.cfg, networks)
     seed = inputs.seed
     if seed is None:
         seed = cfg.get('randomness', {}).get('seed') or 0  # a config may say None
-    opened = [open_network(file, cfg, inputs.branch) for file in inputs.files]
-    networks = [(found.kind, found.backbone, found.source['file']) for found in opened]
-    expected = [found.inputs for found in opened]
     if inputs.untrained:
-        networks.append(('untrained', build_backbone(cfg, seed), ''))
-        expected.append(resolve_inputs(config_inputs(cfg), dict(img_size=networks[-1][1].img_size)))
-    sizes = sorted({found['img_size'] for found in expected} - {None})
+        backbone = build_backbone(cfg, seed)
+        stated = resolve_inputs(config_inputs(cfg), dict(img_size=backbone.img_size))
+        networks.append(LoadedNetwork('untrained', backbone, dict(file=''), stated))
+    sizes = sorted({network.inputs['img_size'] for network in networks} - {None})
     if len(sizes) > 1 and 'crop' not in inputs.options:
         raise UserError(f'the networks are made for images of {sizes} px: choose one size with --crop')
+    levels = [_mean_and_std(network, cfg) for network in networks] or [resolve_inputs(config_inputs(cfg))]
+    if any(other[key] != levels[0][key] for other in levels for key in ('mean', 'std')):
+        raise UserError('the networks expect images of different mean and std: evaluate them one by one')
     settings = merge_settings(cfg, name, defaults, dict(img_size=sizes[0]) if sizes else None, inputs.options, learns)
     candidates = gather_candidates(networks, inputs.subnets, inputs.thumbnails, inputs.device)
     pair = open_split_pair(settings.pop('train', None), settings.pop('val', None), learns)
     train, val = (d if d is None else EvalImages(d, settings['resize'], settings['crop']) for d in pair)
-    norms = [_norm(found, cfg) for found in opened]
-    if inputs.untrained or not opened:
-        norms.append(_levels(resolve_inputs(config_inputs(cfg))))
-    if any(norm != norms[0] for norm in norms):
-        raise UserError('the networks expect images of different mean and std: evaluate them one by one')
-    sources = [found.source for found in opened]
-    return Comparison(inputs, settings, candidates, sources, train, val, **norms[0], seed=seed)
+    sources = [network.source for network in networks if network.source['file']]
+    mean, std = levels[0]['mean'], levels[0]['std']
+    return Comparison(inputs, settings, candidates, sources, train, val, mean, std, seed)
+
+
+def _own_config(cfg: Config, networks: Sequence[LoadedNetwork]) -> Config:
+    """The pre-training config given to the command; without one, that of the first checkpoint, updated by ``cfg``."""
+    own = next((network.cfg for network in networks if network.cfg is not None), None)
+    if 'model' in cfg or own is None:
+        return cfg
+    merged = Config(own.to_dict())
+    merged.merge_from_dict(cfg.to_dict())
+    return merged
 
 
 def merge_settings(
@@ -208,19 +219,19 @@ def merge_settings(
     options: Mapping[str, Any],
     learns: bool = True,
 ) -> dict[str, Any]:
-    """Settings of a protocol: options, else the config's, else the defaults.
+    """Settings of a protocol: those of the options, then of the config, then the defaults.
 
     The crop is resolved by :func:`resolve_inputs` from the options, the config's section, ``network`` (the inputs that
     the network expects) and the pre-training config; the short side is 8/7 of it: 224 and 256 in the paper.
 
     Raises:
-        UserError: If the config or the options have a setting that there is not.
+        UserError: If the config or the options have an unknown setting.
     """
     own = cfg.get(name) or {}
     allowed = [*DATA_SETTINGS, *defaults]
     unknown = sorted((set(own) | set(options)) - set(allowed))
     if unknown:
-        raise UserError(f'{name} of {cfg.filename} has unknown keys {unknown}: allowed are {allowed}')
+        raise UserError(f'{name} of {cfg.filename or "the config"} has unknown keys {unknown}: allowed are {allowed}')
     shared = {key: value for key, value in (cfg.get('knn') or {}).items() if key in DATA_SETTINGS}
     own = {**shared, **own}
     stated = [dict(img_size=given.get('crop')) for given in (options, own)]
@@ -235,15 +246,11 @@ def merge_settings(
     return {**defaults, **own, **options}
 
 
-def _norm(opened: LoadedNetwork, cfg: Config) -> dict[str, list[float]]:
-    """Mean and std of a file's images; those of the command's config where the file does not say them."""
-    norm = _levels(resolve_inputs(opened.inputs, config_inputs(cfg)))
-    if opened.inputs['mean'] is None or opened.inputs['std'] is None:
-        taken = ' and '.join(', '.join(f'{level:g}' for level in norm[name]) for name in ('mean', 'std'))
-        text = f'{opened.source["file"]} does not say mean and std of its images: taking {taken}'
+def _mean_and_std(network: LoadedNetwork, cfg: Config) -> dict[str, Any]:
+    """Inputs of a network; mean and std are those of the config, with a warning, if its file does not state them."""
+    stated = resolve_inputs(network.inputs, config_inputs(cfg))
+    if network.inputs['mean'] is None or network.inputs['std'] is None:
+        used = ' and '.join(', '.join(f'{level:g}' for level in stated[name]) for name in ('mean', 'std'))
+        text = f'{network.source["file"]} does not state the mean and std of its images: using {used}'
         print_log(f'{text}; if it was trained with others, extract it again', 'current', logging.WARNING)
-    return norm
-
-
-def _levels(inputs: Mapping[str, Any]) -> dict[str, list[float]]:
-    return {key: inputs[key] for key in ('mean', 'std')}
+    return stated

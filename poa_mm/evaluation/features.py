@@ -28,16 +28,16 @@ class FeatureReader:
     Args:
         networks: By name; each turns normalised images (N, 3, S, S) into features (N, D).
         mean: Mean of R, G, B, in levels of 0 to 255.
-        std: Standard deviation of R, G, B, likewise.
+        std: Standard deviation of the same.
         batch_size: Images at a time in one process.
         num_workers: Processes that read images, for each process.
         device: Where the networks are.
-        amp: Whether they run in bfloat16 where autocast allows it.
+        amp: Whether they run in bfloat16 (autocast).
         normalize: Whether features are L2-normalised.
-        progress: Whether a bar tells how far it is.
+        progress: Whether to show a progress bar.
 
     Attributes:
-        unreadable: Paths and reasons of the images that this process could not read.
+        unreadable: Messages about the images that this process could not read, by title and index.
     """
 
     def __init__(
@@ -58,14 +58,14 @@ class FeatureReader:
         self.std = torch.tensor(std, device=self.device).view(3, 1, 1)
         self.batch_size, self.num_workers, self.amp = batch_size, num_workers, amp
         self.normalize, self.progress = normalize, progress
-        self.unreadable: list[str] = []
+        self.unreadable: dict[tuple[str, int], str] = {}
 
     def batches(self, images: EvalImages, title: str) -> Iterator[Batch]:
         """Features of this process's share of the images, batch by batch.
 
         Args:
             images: The data set; process ``r`` of ``w`` takes the images ``r, r + w, ...``.
-            title: What the progress bar says.
+            title: Of the progress bar, ``'train'`` or ``'val'``.
 
         Yields:
             Features (n, D) in fp32 by network, labels (n,), and indices in the data set (n,).
@@ -80,20 +80,20 @@ class FeatureReader:
         )
         with progress_bar(len(images), title, 'image', shown=self.progress) as bar:
             for items in loader:
-                batch = self.readable(items)
+                batch = self.readable(items, title)
                 if batch is not None:
                     pixels, labels, index = batch
                     yield self.run(pixels, index), labels, index
                 bar.update(min(len(items) * get_world_size(), bar.total - bar.n))
 
-    def readable(self, items: Sequence[Item]) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Pixels (n, 3, S, S) uint8, labels and indices (n,) on the device; warns of what could not be read.
+    def readable(self, items: Sequence[Item], title: str) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Pixels (n, 3, S, S) uint8, labels and indices (n,) on the device, of the images that could be read.
 
-        ``None`` where nothing could.
+        Logs a warning for each of the others, once. ``None`` if there is no image.
         """
         for item in items:
-            if item.image is None and item.reason not in self.unreadable:
-                self.unreadable.append(item.reason)
+            if item.image is None and (title, item.index) not in self.unreadable:
+                self.unreadable[title, item.index] = item.reason
                 _warn(item.reason)
         items = [item for item in items if item.image is not None]
         if not items:
@@ -119,7 +119,7 @@ class FeatureReader:
         return F.normalize(features.float(), dim=-1) if self.normalize else features.float()
 
     def no_images(self, crop: int) -> Batch:
-        """A batch (0, D) of no images, whose features are as wide as those of images of a crop in pixels."""
+        """An empty batch (0, D), with features as wide as those of images with this crop in pixels."""
         image = torch.zeros((1, 3, crop, crop), dtype=torch.uint8, device=self.device)
         index = torch.zeros(1, dtype=torch.int64, device=self.device)
         return {name: rows[:0] for name, rows in self.run(image, index).items()}, index[:0], index[:0]
@@ -136,7 +136,9 @@ class FeatureReader:
         found = [self.no_images(images.crop), *self.batches(images, title)]  # a share may be empty
         index = gather_rows(torch.cat([batch[2] for batch in found]))
         if not len(index):
-            raise UserError(f'none of the {len(images)} images could be read; {"; ".join(self.unreadable[:1])}')
+            raise UserError(
+                f'none of the {len(images)} images could be read; {next(iter(self.unreadable.values()), "")}'
+            )
         order = index.argsort()
         labels = gather_rows(torch.cat([batch[1] for batch in found]))[order]
         features = {
@@ -144,15 +146,14 @@ class FeatureReader:
         }
         return features, labels, index[order]
 
-    def all_unreadable(self) -> list[str]:
-        """Paths and reasons of the images that no process could read so far; warns if there are any."""
-        shares = all_gather_object(self.unreadable)
-        found = list(dict.fromkeys(reason for share in shares for reason in share))
+    def all_unreadable(self) -> dict[tuple[str, int], str]:
+        """:attr:`unreadable` of all processes; logs a warning if there are any."""
+        found = {key: reason for share in all_gather_object(self.unreadable) for key, reason in share.items()}
         if found and is_main_process():
-            for reason in found[len(self.unreadable) :]:  # other processes' loggers are silent
-                _warn(reason)
+            for key in found.keys() - self.unreadable.keys():  # other processes' loggers are silent
+                _warn(found[key])
             _warn(f'{len(found)} images could not be read and were left out')
-        return sorted(found)
+        return found
 
 
 def _warn(text: str) -> None:
@@ -160,7 +161,7 @@ def _warn(text: str) -> None:
 
 
 def progress_bar(total: int, title: str, unit: str, initial: int = 0, shown: bool = True) -> tqdm:
-    """A bar of the first process alone, which writes few lines into a log file."""
+    """A progress bar in the first process only; it writes few lines into a log file."""
     interval = 0.5 if sys.stderr.isatty() else 10
     hidden = not (shown and is_main_process())
     return tqdm(total=total, desc=title, unit=unit, initial=initial, disable=hidden, mininterval=interval)

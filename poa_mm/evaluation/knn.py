@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from poa_mm.errors import UserError
@@ -137,41 +136,6 @@ def vote(
     return {k: torch.cat(parts) for k, parts in predictions.items()}
 
 
-def knn_accuracy(
-    train_feats: Tensor,
-    train_labels: Tensor,
-    val_feats: Tensor,
-    val_labels: Tensor,
-    ks: Sequence[int] = (10, 20, 100, 200),
-    temperature: float = 0.07,
-) -> dict[int, float]:
-    """Accuracy of k-nearest-neighbour classification by cosine similarity.
-
-    Args:
-        train_feats: The gallery (G, D).
-        train_labels: Its classes (G,).
-        val_feats: The queries (Q, D).
-        val_labels: Their classes (Q,).
-        ks: Numbers of neighbours.
-        temperature: Of the votes' weights.
-
-    Returns:
-        For every k the accuracy in per cent.
-
-    Raises:
-        UserError: If a set is empty, a feature is not finite, or a k does not fit the gallery.
-    """
-    check_ks(ks, len(train_feats), temperature)
-    if not len(val_feats):
-        raise UserError('the validation set is empty')
-    search = NeighbourSearch(F.normalize(val_feats.float(), dim=-1), max(ks))
-    index = torch.arange(len(train_feats), device=train_feats.device)
-    for start in range(0, len(train_feats), search.gallery_chunk):
-        part = slice(start, start + search.gallery_chunk)
-        search.update(F.normalize(train_feats[part].float(), dim=-1), index[part])
-    return neighbour_accuracy(search.result(), train_labels, val_labels, ks, temperature)
-
-
 def evaluate_knn(
     reader: FeatureReader,
     train: EvalImages,
@@ -192,7 +156,7 @@ def evaluate_knn(
         For every network and every k the accuracy in per cent; the same in all processes.
 
     Raises:
-        UserError: As :func:`knn_accuracy`.
+        UserError: If a k does not fit the gallery, no image can be read, or a feature is not finite.
     """
     check_ks(ks, len(train), temperature)
     queries, val_labels, _ = reader.collect(val, 'val')

@@ -1,4 +1,4 @@
-"""The k-NN protocol from a config to a record: what is compared, on which data, with which settings."""
+"""The k-NN protocol, from the options to the record."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ def run_knn(inputs: EvalOptions) -> dict[str, Any]:
     ``temperature`` and ``at_a_time`` (networks; each keeps its features of all queries in memory).
 
     Args:
-        inputs: The networks and the data.
+        inputs: Arguments of the command.
 
     Returns:
-        Everything that a result file holds, of plain Python types.
+        The content of a result file, of plain Python types.
 
     Raises:
-        UserError: If a file or the data are missing.
-        UserError: If a setting makes no sense, or there is nothing to compare.
+        UserError: If a file or the data are missing, if a setting makes no sense, or there is nothing to compare.
     """
     comparison = open_comparison(inputs, 'knn', KNN_DEFAULTS)
     settings = comparison.settings
@@ -41,8 +40,7 @@ def run_knn(inputs: EvalOptions) -> dict[str, Any]:
         reader = comparison.reader(dict(networks[start : start + size]))
         accuracy |= evaluate_knn(reader, comparison.train, comparison.val, settings['ks'], settings['temperature'])
     results = [_result(candidate.record(), accuracy[candidate.key]) for candidate in comparison.candidates]
-    summary = f'k-NN{comparison.where()} on {len(comparison.val)} images: {spans(results)}'
-    return comparison.record('knn', results, reader.all_unreadable(), summary, **settings)
+    return comparison.record('knn', results, reader.all_unreadable(), 'k-NN', f': {spans(results)}', **settings)
 
 
 def _result(record: dict, accuracy: dict[int, float]) -> dict:

@@ -1,4 +1,4 @@
-"""Linear probing from the inputs to a record: sub-networks share each pass over the images."""
+"""Linear probing, from the options to the record; the sub-networks share each pass over the images."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ def run_linear(
     instead of those of new random crops in each iteration.
 
     Args:
-        inputs: The networks and the data.
+        inputs: Arguments of the command.
         save: File for the state, and at the end for the best classifiers.
         resume: Whether to continue from that file if it exists.
         save_interval: Iterations between two savings.
 
     Returns:
-        Everything that a result file holds, of plain Python types.
+        The content of a result file, of plain Python types.
 
     Raises:
-        UserError: If a file or the data are missing.
-        UserError: If a setting makes no sense, features are not finite, or the saved state is of other settings.
+        UserError: If a file or the data are missing, a setting makes no sense, features are not finite, or the saved
+            state is of other settings.
     """
     if inputs.thumbnails:
         raise UserError('linear probing needs networks, it does not take --thumbnails')
@@ -78,10 +78,9 @@ def run_linear(
         found, best[candidate.key] = best_classifier(accuracy, grid, settings['learning_rates'])
         results.append({**candidate.record(), **found})
     saved.save(settings['iters'], best)
-    summary = f'linear probing{comparison.where()} on {count} images: {spans(results)}'
-    return comparison.record(
-        'linear', results, reader.all_unreadable(), summary, **settings, total_batch=total_batch, momentum=MOMENTUM
-    )
+    settings.update(total_batch=total_batch, momentum=MOMENTUM)
+    found = f': {spans(results)}'
+    return comparison.record('linear', results, reader.all_unreadable(), 'linear probing', found, **settings)
 
 
 def _check(settings: dict[str, Any], save_interval: int) -> None:
@@ -146,7 +145,7 @@ def _from_images(
         pin_memory=reader.device.type == 'cuda',
     )
     for items in loader:
-        batch = reader.readable(items)
+        batch = reader.readable(items, 'train')
         if batch is None:  # the other processes still wait for this one
             yield reader.no_images(comparison.settings['crop'])[:2]
             continue

@@ -1,4 +1,4 @@
-"""How much a classifier suffers from hidden patches and shuffled tiles (POA, appendix)."""
+"""Accuracy with hidden patches and shuffled tiles (POA, appendix)."""
 
 from __future__ import annotations
 
@@ -67,17 +67,17 @@ def run_robustness(inputs: EvalOptions, classifiers: str | Path | None = None, t
     evenly, up to 14), ``k`` and ``temperature``.
 
     Args:
-        inputs: The networks and the data.
+        inputs: Arguments of the command.
         classifiers: What ``tools/linear.py --save`` wrote for these networks; ``None`` for k-NN, whose gallery is
             not corrupted.
-        trained: Whether the files are checkpoints of whole classifiers, which judge for themselves.
+        trained: Whether the files are checkpoints of whole classifiers.
 
     Returns:
-        Everything that a result file holds, of plain Python types.
+        The content of a result file, of plain Python types.
 
     Raises:
-        UserError: If a file or the data are missing.
-        UserError: If a setting makes no sense, or the classifiers are of other networks.
+        UserError: If a file or the data are missing, a setting makes no sense, or the classifiers are of other
+            networks.
     """
     if trained and (classifiers or inputs.untrained):
         raise UserError('trained classifiers take neither other classifiers nor untrained weights')
@@ -109,9 +109,9 @@ def run_robustness(inputs: EvalOptions, classifiers: str | Path | None = None, t
     half = min(settings['ratios'], key=lambda ratio: abs(ratio - 0.5))
     kept = ', '.join(f'{r["name"]} {r["occlusion"][f"{half:g}"]:.2f} %' for r in results[:4])
     more = ', ...' if len(results) > 4 else ''
-    summary = f'robustness{comparison.where()} ({judge}): with {half:.0%} of the patches hidden {kept}{more}'
+    found = f', {judge}: with {half:.0%} of the patches hidden {kept}{more}'
     settings['classifiers'] = 'trained' if trained else classifiers and str(classifiers)
-    return comparison.record('robustness', results, unreadable, summary, **settings)
+    return comparison.record('robustness', results, unreadable, 'robustness', found, **settings)
 
 
 def _complete(settings: dict[str, Any]) -> list[Variant]:
@@ -131,7 +131,7 @@ def _complete(settings: dict[str, Any]) -> list[Variant]:
     return [*(('occlusion', ratio) for ratio in settings['ratios']), *shuffled]
 
 
-def _by_neighbours(comparison: Comparison, corrupted: partial) -> tuple[dict, list[str]]:
+def _by_neighbours(comparison: Comparison, corrupted: partial) -> tuple[dict, dict]:
     k, temperature = comparison.settings['k'], comparison.settings['temperature']
     check_ks([k], len(comparison.train), temperature)
     judge, gallery = corrupted(), comparison.reader()
@@ -160,7 +160,7 @@ def _with_classifiers(comparison: Comparison, path: str | Path) -> dict[str, Net
     return networks
 
 
-def _by_logits(comparison: Comparison, corrupted: partial, networks: Mapping[str, Network]) -> tuple[dict, list[str]]:
+def _by_logits(comparison: Comparison, corrupted: partial, networks: Mapping[str, Network]) -> tuple[dict, dict]:
     judge = corrupted(networks, normalize=False)
     right = {name: torch.zeros(1, dtype=torch.int64, device=judge.device) for name in judge.networks}
     count = torch.zeros(1, dtype=torch.int64, device=judge.device)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from torch import Tensor
 
 from poa_mm.errors import UserError
@@ -25,7 +26,7 @@ PREFIXES = {'teacher': 'teacher.backbone.', 'student': 'backbone.'}
 def load_pretrained(
     checkpoint: str | Path,
     cfg: Config | None = None,
-    branch: str = 'teacher',
+    branch: str | None = None,
     contents: Mapping[str, Any] | None = None,
 ) -> tuple[ElasticBackbone, dict]:
     """The backbone of a pre-training checkpoint, in evaluation mode on the CPU.
@@ -35,7 +36,8 @@ def load_pretrained(
     Args:
         checkpoint: A file that pre-training wrote.
         cfg: A config that must describe the same space; needed where the checkpoint holds none.
-        branch: ``'teacher'`` or ``'student'``.
+        branch: ``'teacher'`` or ``'student'``; ``None`` for the teacher, or the student if
+            there is no teacher (SEED).
         contents: Of the file, where it has been read.
 
     Returns:
@@ -46,10 +48,11 @@ def load_pretrained(
         UserError: If the file does not exist.
         UserError: If it is no pre-training checkpoint, or one of another space than the config's.
     """
-    if branch not in PREFIXES:
+    if branch not in (None, *PREFIXES):
         raise UserError(f'branch must be one of {list(PREFIXES)}, got {branch!r}')
     contents = load_weights(checkpoint) if contents is None else contents
-    weights, meta = _backbone_weights(contents, checkpoint, branch), contents.get('meta', {})
+    branch, weights = _backbone_weights(contents, checkpoint, branch)
+    meta = contents['meta']
     own_cfg = read_config(meta['cfg']) if isinstance(meta.get('cfg'), str) else None
     if own_cfg is not None:
         model = own_cfg.get('model') or {}
@@ -116,17 +119,26 @@ def _literal(node: ast.expr) -> Any:
         return None
 
 
-def _backbone_weights(contents: Mapping[str, Any], checkpoint: str | Path, branch: str) -> dict[str, Tensor]:
+def _backbone_weights(
+    contents: Mapping[str, Any], checkpoint: str | Path, branch: str | None
+) -> tuple[str, dict[str, Tensor]]:
+    """The branch, and the weights of its backbone."""
     meta, state_dict = contents.get('meta'), contents.get('state_dict')
     if is_extracted(contents):
         raise UserError(f'{checkpoint} is an extracted sub-network ({meta["subnet"]}), not a pre-training checkpoint')
     if not isinstance(meta, dict) or not isinstance(state_dict, dict):
         raise UserError(f'{checkpoint} is no pre-training checkpoint: it lacks meta or state_dict')
-    prefix = PREFIXES[branch]
-    weights = {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}
-    if not weights:
-        raise UserError(f'{checkpoint} is no pre-training checkpoint: it has no weights named {prefix}*')
-    return weights
+    found = {
+        name: {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}
+        for name, prefix in PREFIXES.items()
+    }
+    if branch is None and found['student'] and not found['teacher']:
+        branch = 'student'
+        print_log(f'{checkpoint} has no teacher: using the student')
+    branch = branch or 'teacher'
+    if not found[branch]:
+        raise UserError(f'{checkpoint} is not a pre-training checkpoint: it has no weights named {PREFIXES[branch]}*')
+    return branch, found[branch]
 
 
 def _check_same_space(checkpoint: str | Path, own: ElasticBackbone, given: ElasticBackbone) -> None:

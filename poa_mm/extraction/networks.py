@@ -29,21 +29,23 @@ class LoadedNetwork:
         source: Where it came from: ``file``, ``checkpoint``, ``branch``, ``iteration``, ``seed``.
         inputs: ``img_size``, ``mean`` and ``std`` of its images (:func:`resolve_inputs`); ``None`` where the file does
             not say it.
+        cfg: The pre-training config of a checkpoint.
     """
 
     kind: str
     backbone: ElasticBackbone
     source: dict[str, Any]
     inputs: dict[str, Any]
+    cfg: Config | None = None
 
 
-def open_network(path: str | Path, cfg: Config | None = None, branch: str = 'teacher') -> LoadedNetwork:
+def open_network(path: str | Path, cfg: Config | None = None, branch: str | None = None) -> LoadedNetwork:
     """Open a pre-training checkpoint or a file of ``tools/extract.py``. Nothing in it is executed.
 
     Args:
         path: The file.
         cfg: Pre-training config; a checkpoint must be of its space. An extracted file needs none.
-        branch: Whose weights of a checkpoint, ``'teacher'`` or ``'student'``.
+        branch: Of a checkpoint, as in :func:`load_pretrained`.
 
     Raises:
         UserError: If the file does not exist.
@@ -55,8 +57,8 @@ def open_network(path: str | Path, cfg: Config | None = None, branch: str = 'tea
     backbone, source = load_pretrained(path, cfg if cfg is not None and 'model' in cfg else None, branch, contents)
     inputs = {key: source.pop(key) for key in ('img_size', 'mean', 'std')}
     inputs['img_size'] = inputs['img_size'] or backbone.img_size
-    source.pop('cfg')
-    return LoadedNetwork('pretrained', backbone, {'file': str(path), **source}, inputs)
+    cfg = source.pop('cfg')
+    return LoadedNetwork('pretrained', backbone, {'file': str(path), **source}, inputs, cfg)
 
 
 def _open_extracted(path: str | Path, network: ExtractedNetwork) -> LoadedNetwork:

@@ -153,7 +153,7 @@ def test_files_that_are_no_classifiers(capsys):
     torch.save({**contents, 'meta': dict(cfg=Config(classifier_config(32)).pretty_text)}, 'wrong.pth')
     torch.save({**contents, 'meta': dict(cfg='model = dict(type="POA")')}, 'poa.pth')
     for files, message in [
-        (['poa.pth'], 'poa.pth is no checkpoint of an ImageClassifier'),
+        (['poa.pth'], 'poa.pth is not a checkpoint of an ImageClassifier'),
         (['wrong.pth'], 'wrong.pth does not hold the weights of its config'),
         (['good.pth', 'other.pth'], 'expect images of different size, mean or std'),
         (['good.pth', '--untrained'], 'take neither other classifiers nor untrained weights'),

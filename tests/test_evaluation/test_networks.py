@@ -10,7 +10,7 @@ from mmpretrain.registry import MODELS as STATIC
 
 from poa_mm.evaluation import gather_candidates
 from poa_mm.evaluation.comparison import EvalOptions, merge_settings, open_comparison
-from poa_mm.extraction import export_subnet, load_pretrained, open_network, resolve_inputs
+from poa_mm.extraction import LoadedNetwork, export_subnet, load_pretrained, open_network, resolve_inputs
 from poa_mm.registry import MODELS
 
 BACKBONES = {
@@ -69,6 +69,10 @@ def perturbed(config):
     return backbone.eval()
 
 
+def loaded(backbone, file):
+    return LoadedNetwork('pretrained', backbone, dict(file=file), {})
+
+
 @pytest.mark.parametrize('family', BACKBONES)
 def test_extracted_file_computes_the_same(family, tmp_path):
     config, subnet = BACKBONES[family]
@@ -80,9 +84,9 @@ def test_extracted_file_computes_the_same(family, tmp_path):
     assert torch.equal(torch.random.get_rng_state(), state)
     assert opened.kind == 'extracted'
     assert opened.source == dict(file=str(path), **meta)
-    (candidate,) = gather_candidates([('extracted', opened.backbone, str(path))], ['all'])
+    (candidate,) = gather_candidates([opened], ['all'])
     assert str(candidate.subnet) == subnet and str(path) in candidate.key
-    (whole,) = gather_candidates([('pretrained', backbone, 'x')], [subnet])
+    (whole,) = gather_candidates([loaded(backbone, 'x')], [subnet])
     assert candidate.params == whole.params == sum(v.numel() for v in _parameters(path))
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
@@ -125,8 +129,8 @@ def test_checkpoint_and_files_that_will_not_do(tmp_path):
         with pytest.raises(ValueError, match=f'extracted with --format {toolbox}, .* with --format mmpretrain'):
             open_network(path)
     with pytest.raises(ValueError, match='given twice'):
-        gather_candidates([('pretrained', backbone, 'a')] * 2, ['all'])
-    names = [c.key for c in gather_candidates([('pretrained', backbone, 'a'), ('pretrained', backbone, 'b')], ['16x2'])]
+        gather_candidates([loaded(backbone, 'a')] * 2, ['all'])
+    names = [c.key for c in gather_candidates([loaded(backbone, file) for file in 'ab'], ['16x2'])]
     assert names == ['pretrained 16x2 (a)', 'pretrained 16x2 (b)']
 
 
@@ -152,11 +156,33 @@ def test_extracted_file_knows_mean_and_std_of_its_images(tmp_path):
         torch.save(contents, path)
         comparison = open_comparison(EvalOptions(Config(), [str(path)], options=data), 'knn', {})
         assert comparison.mean == pytest.approx([123.675, 116.28, 103.53])
-        assert len(warnings) == 1 and 'taking 123.675, 116.28, 103.53 and 58.395, 57.12, 57.375' in warnings[0]
+        assert len(warnings) == 1 and 'using 123.675, 116.28, 103.53 and 58.395, 57.12, 57.375' in warnings[0]
+        contents['meta'].update(mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])
+        torch.save(contents, path)
         with pytest.raises(ValueError, match='different mean and std'):
             open_comparison(inputs, 'knn', {})
     finally:
         logger.removeHandler(handler)
+
+
+def test_config_of_the_checkpoint_is_the_default(tmp_path):
+    data = dict(type='DemoDataset', num_samples=8, image_size=48)
+    knn = dict(train=data, val=dict(data, split='val'), crop=24, ks=(2,))
+    cfg = Config(dict(model=dict(backbone=BACKBONES['vit'][0]), knn=knn, randomness=dict(seed=7)))
+    weights = {f'backbone.{k}': v for k, v in perturbed(BACKBONES['vit'][0]).state_dict().items()}
+    file = str(tmp_path / 'iter_5.pth')
+    torch.save(dict(meta=dict(cfg=cfg.pretty_text), state_dict=weights), file)
+    given, own = (
+        open_comparison(EvalOptions(c, [file], ['intact'], untrained=True), 'knn', dict(ks=(5,)))
+        for c in (cfg, Config())
+    )
+    assert own.settings == given.settings == dict(ks=(2,), crop=24, resize=27)
+    assert own.seed == given.seed == 7 and len(own.candidates) == 2
+    assert own.sources[0]['branch'] == 'student'  # the only one
+    changed = open_comparison(EvalOptions(Config(dict(knn=dict(ks=(3,)))), [file]), 'knn', dict(ks=(5,)))
+    assert changed.settings == dict(ks=(3,), crop=24, resize=27)
+    with pytest.raises(ValueError, match=r'has no weights named teacher\.backbone'):
+        open_network(file, branch='teacher')
 
 
 def test_resnet_is_evaluated_at_the_size_that_it_was_trained_with(tmp_path):

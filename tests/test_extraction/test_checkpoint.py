@@ -76,7 +76,7 @@ def test_what_is_no_checkpoint(contents, checkpoint, tmp_path):
     with pytest.raises(ValueError, match='lacks meta or state_dict'):
         load_pretrained(_save(tmp_path, dict(weight=torch.ones(2))))
     with pytest.raises(ValueError, match=r'no weights named teacher\.backbone'):
-        load_pretrained(_save(tmp_path, dict(meta={}, state_dict={'backbone.x': torch.ones(2)})))
+        load_pretrained(_save(tmp_path, dict(meta={}, state_dict={'head.x': torch.ones(2)})))
     backbone, meta = load_pretrained(checkpoint)
     extracted = export_subnet(backbone, '16x2', tmp_path, meta)
     with pytest.raises(ValueError, match=r'extracted sub-network \(16x2\)'):
