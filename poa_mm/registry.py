@@ -26,15 +26,15 @@ DATASETS = _child('DATASETS', 'poa_mm.datasets')
 DATA_SAMPLERS = _child('DATA_SAMPLERS', 'poa_mm.datasets')
 TRANSFORMS = _child('TRANSFORMS', 'poa_mm.datasets')
 FUNCTIONS = _child('FUNCTIONS', 'poa_mm.datasets')
-HOOKS = _child('HOOKS', 'poa_mm.engine', 'poa_mm.evaluation')
+HOOKS = _child('HOOKS', 'poa_mm.engine', 'poa_mm.evaluation', 'poa_mm.visualization')
 LOOPS = _child('LOOPS', 'poa_mm.engine')
 OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'poa_mm.engine')
 OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'poa_mm.engine')
 OPTIMIZERS = _child('OPTIMIZERS', 'poa_mm.engine')
 PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS', 'poa_mm.engine')
 METRICS = _child('METRICS', 'poa_mm.evaluation')
-VISBACKENDS = _child('VISBACKENDS', 'poa_mm.reporting')
-VISUALIZERS = _child('VISUALIZERS', 'poa_mm.reporting')
+VISBACKENDS = _child('VISBACKENDS', 'poa_mm.visualization')
+VISUALIZERS = _child('VISUALIZERS', 'poa_mm.visualization')
 
 
 def check_registered(node: Any, where: str) -> None:

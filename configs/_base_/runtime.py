@@ -7,13 +7,13 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='AtomicCheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    first_batch=dict(type='FirstBatchHook', number=6),
     step_seed=dict(type='StepSeedHook'),
 )
 log_processor = dict(by_epoch=False, window_size=50)
 log_level = 'INFO'
 
-vis_backends = [dict(type='LocalVisBackend')]
-# For TensorBoard: pip install poa_mm[tensorboard], and add dict(type='TensorboardVisBackend')
+vis_backends = [dict(type='LocalVisBackend')]  # poa train --vis tensorboard wandb adds others
 visualizer = dict(type='Visualizer', vis_backends=vis_backends)
 
 env_cfg = dict(

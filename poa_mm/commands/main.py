@@ -13,7 +13,7 @@ import poa_mm
 from poa_mm.compat import DISTRIBUTIONS
 from poa_mm.errors import UserError
 
-COMMANDS = ('train', 'test', 'extract', 'knn', 'linear', 'cluster', 'robustness', 'report', 'visualize')
+COMMANDS = ('train', 'test', 'extract', 'knn', 'linear', 'cluster', 'robustness', 'report', 'visualize', 'curves')
 
 
 def build_parser() -> ArgumentParser:

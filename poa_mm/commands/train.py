@@ -15,6 +15,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         help='continue from this checkpoint; without a value from the newest in the work dir',
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument(
+        '--vis', nargs='+', default=[], choices=['tensorboard', 'wandb'], help='where curves and pictures also go'
+    )
     add_launch_arguments(parser)
 
 
@@ -22,6 +25,10 @@ def run(args: Namespace) -> None:
     from poa_mm.launch import build_runner, enable_amp, load_config, prepare_processes, set_resume
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher, args.local_rank)
+    if args.vis:
+        from poa_mm.visualization.backends import add_backends
+
+        add_backends(cfg, args.vis)
     if args.amp:
         enable_amp(cfg)
     if args.resume:

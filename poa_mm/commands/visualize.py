@@ -13,9 +13,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         'files', nargs='*', metavar='FILE.pth', help='pre-training checkpoints and extracted networks, side by side'
     )
     parser.add_argument('--out', type=result_folder, required=True, metavar='DIR', help='folder for the pictures')
-    parser.add_argument(
-        '--images', metavar='DIR', help="any folder of images (default: knn.val of the checkpoint's config)"
-    )
+    parser.add_argument('--images', metavar='DIR|CONFIG.py', help='any folder of images, or a config that has knn.val')
     parser.add_argument(
         '--subnets',
         nargs='+',
@@ -49,8 +47,6 @@ def run(args: Namespace) -> None:
     import torch
 
     from poa_mm.errors import UserError
-    from poa_mm.extraction.checkpoint import read_config
-    from poa_mm.files import load_weights
     from poa_mm.visualization.batch import draw_batch, first_batch
     from poa_mm.visualization.canvas import save
     from poa_mm.visualization.images import open_images, read_images
@@ -60,6 +56,8 @@ def run(args: Namespace) -> None:
 
     if not (args.files or args.inputs):
         raise UserError('nothing to show: give a checkpoint, an extracted network or --inputs CONFIG.py')
+    if args.files and not args.images:
+        raise UserError('no images: give a folder with --images')
     sections = []
     if args.inputs:
         from poa_mm.launch import load_config
@@ -71,9 +69,7 @@ def run(args: Namespace) -> None:
     if args.files:
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
         networks = open_networks(args.files, args.subnets, args.branch, args.size, device)
-        configs = (load_weights(file).get('meta', {}).get('cfg') for file in args.files)
-        cfg = next((read_config(text) for text in configs if isinstance(text, str)), None)
-        images = read_images(open_images(args.images, cfg), max(args.gallery, args.number))
+        images = read_images(open_images(args.images), max(args.gallery, args.number))
         sections += LearnedPictures(networks, images, args.number, args.out).draw()
     page = write_page(args.out / 'index.html', 'What the networks see', sections)
     print(f'{len(sections)} pictures, all on one page: {page}')

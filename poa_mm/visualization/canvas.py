@@ -42,7 +42,7 @@ def image_grid(
     lefts = [MARGIN + i * (cell + SPACE) + GAP * sum(gap <= i for gap in gaps) for i in range(columns)]
     step = cell + (CAPTION if captions else SPACE)
     bottoms = [MARGIN + step - cell + (rows - 1 - i) * step for i in range(rows)]
-    width, height = lefts[-1] + cell + MARGIN, bottoms[0] + cell + TITLE
+    width, height = lefts[-1] + cell + MARGIN, bottoms[0] + cell + (TITLE if titles or gaps else MARGIN)
     figure = Figure(figsize=(width, height), dpi=110)
     axes = np.empty((rows, columns), dtype=object)
     for (i, bottom), (j, left) in product(enumerate(bottoms), enumerate(lefts)):
@@ -65,3 +65,10 @@ def save(figure: Figure, path: str | Path) -> Path:
     """Write a figure as PNG; its folder is made."""
     FigureCanvasAgg(figure)
     return write_atomically(path, lambda file: figure.savefig(file, format='png'))
+
+
+def rendered(figure: Figure) -> np.ndarray:
+    """A figure as an image ``(H, W, 3)`` uint8 RGB."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -6,29 +6,30 @@ import logging
 from pathlib import Path
 
 import numpy as np
-from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from poa_mm.datasets.reading import UnreadableImageError, open_dataset, read_image
 from poa_mm.errors import UserError
+from poa_mm.launch import load_config
 
 
-def open_images(folder: str | Path | None, cfg: Config | None = None) -> BaseDataset:
-    """All images of a folder and its sub-folders, or without one the ``knn.val`` of a pre-training config.
+def open_images(source: str | Path) -> BaseDataset:
+    """All images of a folder and its sub-folders, or the ``knn.val`` of a pre-training config.
 
     Raises:
         UserError: If there are no images.
     """
-    if folder is None:
-        if cfg is None or not cfg.get('knn', {}).get('val'):
-            raise UserError('no images: give a folder with --images')
+    if Path(source).suffix == '.py':
+        cfg = load_config(str(source), {}, None, 'none')
+        if not cfg.get('knn', {}).get('val'):
+            raise UserError(f'{source} has no knn.val: give --images a folder')
         return open_dataset(cfg.knn.val)
-    if not Path(folder).is_dir():
-        raise UserError(f'the folder of images {str(folder)!r} does not exist')
+    if not Path(source).is_dir():
+        raise UserError(f'the folder of images {str(source)!r} does not exist')
     pipeline = [dict(type='mmpretrain.LoadImageFromFile')]
     return open_dataset(
-        dict(type='mmpretrain.CustomDataset', data_root=str(folder), with_label=False, pipeline=pipeline)
+        dict(type='mmpretrain.CustomDataset', data_root=str(source), with_label=False, pipeline=pipeline)
     )
 
 

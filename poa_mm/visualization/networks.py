@@ -19,7 +19,7 @@ from poa_mm.extraction.checkpoint import read_config
 from poa_mm.files import load_weights
 from poa_mm.models.backbones import ElasticBackbone
 from poa_mm.models.heads import MultiPrototypeHead
-from poa_mm.registry import MODELS
+from poa_mm.registry import MODELS, check_registered
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def open_networks(
     for file in files:
         opened = open_network(file, branch=branch)
         backbone = opened.backbone.to(device)
-        heads = open_heads(file, branch, device) if opened.kind == 'pretrained' else {}
+        heads = open_heads(file, backbone.feature_dims(), branch, device) if opened.kind == 'pretrained' else {}
         inputs = resolve_inputs(opened.inputs)
         chosen = backbone.space.select(subnets if opened.kind == 'pretrained' else ['intact'])
         for subnet in chosen:
@@ -124,21 +124,28 @@ def open_networks(
 
 
 def open_heads(
-    file: str | Path, branch: str = 'teacher', device: torch.device | str = 'cpu'
+    file: str | Path, width: int, branch: str = 'teacher', device: torch.device | str = 'cpu'
 ) -> dict[str, MultiPrototypeHead]:
-    """The heads of a pre-training checkpoint, for ``'image'`` and ``'patch'`` features; empty if it has none."""
+    """The heads of a pre-training checkpoint, for ``'image'`` and ``'patch'`` features; empty if it has none.
+
+    Args:
+        file: The checkpoint.
+        width: Size of the image feature of the intact network.
+        branch: ``'teacher'`` or ``'student'``.
+        device: Where they run.
+    """
     contents = load_weights(file)
     cfg, weights = read_config(contents['meta']['cfg']), contents['state_dict']
     prefix = 'teacher.' if branch == 'teacher' else ''
     if not any(name.startswith(f'{prefix}head.heads.') for name in weights):
         return {}
-    width = MODELS.build({'_scope_': 'poa_mm', **cfg.model.backbone, 'init_cfg': None}).feature_dims()
     heads = {}
     for kind, part in (('image', 'head'), ('patch', 'patch_head')):
         head_cfg = cfg.model.get(part)
         if head_cfg is None:
             heads[kind] = heads['image']
             continue
+        check_registered(head_cfg, str(file))
         head = MODELS.build({'_scope_': 'poa_mm', 'embed_dims': width, **head_cfg})
         own = {k.removeprefix(f'{prefix}{part}.'): v for k, v in weights.items() if k.startswith(f'{prefix}{part}.')}
         head.load_state_dict(own)

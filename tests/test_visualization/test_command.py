@@ -48,8 +48,7 @@ def write_checkpoint(path, config, backbone, patch_head=False):
         heads[part] = MultiPrototypeHead(backbone.feature_dims(), **{k: v for k, v in HEAD.items() if k != 'type'})
         weights.update({f'teacher.{part}.{k}': v for k, v in heads[part].state_dict().items()})
     views = dict(global_1=dict(size=32))
-    val = dict(type='DemoDataset', num_samples=8, image_size=48)
-    cfg = Config(dict(model=model, train_dataloader=dict(dataset=dict(views=views)), knn=dict(val=val)))
+    cfg = Config(dict(model=model, train_dataloader=dict(dataset=dict(views=views))))
     torch.save(dict(meta=dict(cfg=cfg.pretty_text, iter=7), state_dict=weights), path)
     return heads
 
@@ -100,12 +99,12 @@ def test_features_are_those_of_the_backbone_position_by_position(family, tmp_pat
 def test_heads_are_the_teachers(tmp_path, random_backbone):
     backbone = random_backbone(FAMILIES['vit'])
     heads = write_checkpoint(tmp_path / 'iter_7.pth', FAMILIES['vit'], backbone, patch_head=True)
-    found = open_heads(tmp_path / 'iter_7.pth')
+    found = open_heads(tmp_path / 'iter_7.pth', 32)
     features = torch.randn(4, 32)
     for kind, part in (('image', 'head'), ('patch', 'patch_head')):
         for a, b in zip(found[kind](features), heads[part](features)):
             torch.testing.assert_close(a, b)
-    assert open_heads(tmp_path / 'iter_7.pth', 'student') == {}
+    assert open_heads(tmp_path / 'iter_7.pth', 32, 'student') == {}
 
 
 def test_images_are_resized_and_cropped(tmp_path, random_backbone):
@@ -119,9 +118,11 @@ def test_images_are_resized_and_cropped(tmp_path, random_backbone):
     assert (pixels.flatten(1).float().mean(1) - torch.tensor([10.0, 20, 30])).abs().max() < 1
 
 
-def test_without_a_folder_the_configs_own_images(tmp_path, random_backbone):
+def test_images_of_a_config(tmp_path, random_backbone):
     write_checkpoint(tmp_path / 'iter_7.pth', FAMILIES['vit'], random_backbone(FAMILIES['vit']))
-    call(tmp_path / 'iter_7.pth', '--subnets', 'smallest', '--number', 1, '--out', tmp_path / 'out')
+    (tmp_path / 'own.py').write_text("knn = dict(val=dict(type='DemoDataset', num_samples=8, image_size=48))")
+    file, config = tmp_path / 'iter_7.pth', tmp_path / 'own.py'
+    call(file, '--images', config, '--subnets', 'smallest', '--number', 1, '--out', tmp_path / 'out')
     assert (tmp_path / 'out/neighbours.png').is_file()
 
 
@@ -129,10 +130,11 @@ def test_without_a_folder_the_configs_own_images(tmp_path, random_backbone):
     'arguments, message',
     [
         ([], 'nothing to show'),
+        (['{file}'], 'give a folder with --images'),
         (['{file}', '--images', '{tmp}/none'], 'does not exist'),
         (['{file}', '--images', '{tmp}/out'], 'no images'),
-        (['{file}', '--size', '7'], 'smaller than a patch of 32x4, 8 pixels'),
-        (['{file}', '{file}'], "two networks have the name 'iter_7 32x4'"),
+        (['{file}', '--size', '7', '--images', '{tmp}'], 'smaller than a patch of 32x4, 8 pixels'),
+        (['{file}', '{file}', '--images', '{tmp}'], "two networks have the name 'iter_7 32x4'"),
     ],
 )
 def test_mistakes_are_one_sentence(arguments, message, tmp_path, random_backbone):
