@@ -52,7 +52,10 @@ def check_registered(node: Any, where: str) -> None:
     for kind in _types(node):
         name = str(kind).rpartition('.')
         if not isinstance(kind, str) or name[0] not in SCOPES or not _is_registered(name[2]):
-            raise UserError(f'{where} names the type {kind!r}, which is not in the registry of models')
+            raise UserError(
+                f'{where} names the type {kind!r}, which is not in the registry of models; if it is a class from '
+                'outside poa_mm, also give a config file that has it in custom_imports'
+            )
 
 
 def _types(node: Any) -> Iterator[Any]:

@@ -6,6 +6,8 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 
+import examples.elastic_convnext  # noqa: F401 (registers it)
+
 SMALL = {
     'vit': dict(
         type='ElasticVisionTransformer',
@@ -41,6 +43,13 @@ SMALL = {
         stem_channels=8,
         out_channels=32,
         num_groups=4,
+    ),
+    'convnext': dict(
+        type='ElasticConvNeXt',
+        widths=(8, 16, 4),
+        depths=(2, 4),
+        stage_depths=(1, 2, 1),
+        layer_scale_init_value=0.5,
     ),
 }
 REAL = {

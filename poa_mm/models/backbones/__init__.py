@@ -2,6 +2,7 @@ from .base import FAMILIES, ElasticBackbone
 from .families import describe_static, family_of, find_family, find_layer_depths, known_families
 from .frozen import FrozenBackbone
 from .layer_depth import LayerDepths, LayerNames
+from .mask_cells import MaskCells
 from .resnet import ElasticResNet
 from .static_resnet import StaticResNet
 from .swin import ElasticSwinTransformer
@@ -16,6 +17,7 @@ __all__ = [
     'FrozenBackbone',
     'LayerDepths',
     'LayerNames',
+    'MaskCells',
     'StaticResNet',
     'describe_static',
     'family_of',

@@ -82,9 +82,9 @@ class ElasticBackbone(BaseModule):
             UserError: If the sub-network is not in the space or an image size does not fit.
         """
 
-    @abstractmethod
     def feature_dims(self, subnet: Subnet | str | None = None) -> int:
-        """Size ``D`` of the image feature."""
+        """Size ``D`` of the image feature: the channels of the last map."""
+        return self.map_channels(subnet)[-1]
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """The id of a parameter's layer and the number of layers, for layer-wise learning rates.

@@ -25,8 +25,8 @@ def find_family(static: Mapping[str, Any]) -> type[ElasticBackbone]:
     family = FAMILIES.get(_class_name(static.get('type')))
     if family is None:
         raise UserError(
-            f'{static.get("type")} is not a network of a known family, which are {", ".join(known_families())}; a '
-            "family outside poa_mm must be in the config's custom_imports"
+            f'{static.get("type")} is not a network of a known family, which are {", ".join(known_families())}; if it '
+            'is from outside poa_mm, also give a config file that has it in custom_imports'
         )
     return family
 

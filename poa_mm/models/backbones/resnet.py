@@ -166,10 +166,6 @@ class ElasticResNet(ElasticBackbone):
                 x = self.run_block(blocks[index], x, subnet.width * 2**i)
             yield x
 
-    def feature_dims(self, subnet: Subnet | str | None = None) -> int:
-        """Size of the image feature, the same for all sub-networks."""
-        return self.out_channels * 2 ** (len(self.space.stages) - 1)
-
     def map_channels(self, subnet: Subnet | str | None = None) -> tuple[int, ...]:
         """See :meth:`ElasticBackbone.map_channels`: the same for all sub-networks."""
         return tuple(self.out_channels * 2**i for i in range(len(self.space.stages)))

@@ -299,10 +299,6 @@ class ElasticSwinTransformer(ElasticBackbone):
             x = torch.where(masks, self.mask_token[0, :width].to(x.dtype), x)
         return x
 
-    def feature_dims(self, subnet: Subnet | str | None = None) -> int:
-        """Size of the image feature: the width of the last stage."""
-        return self.resolve(subnet).width * 2 ** (len(self.stages) - 1)
-
     def map_channels(self, subnet: Subnet | str | None = None) -> tuple[int, ...]:
         """See :meth:`ElasticBackbone.map_channels`: the width, doubled every stage."""
         return tuple(self.resolve(subnet).width * 2**i for i in range(len(self.stages)))

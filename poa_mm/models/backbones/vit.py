@@ -235,10 +235,6 @@ class ElasticVisionTransformer(ElasticBackbone):
         patches = F.interpolate(patches.float(), size=tuple(grid), mode='bicubic', align_corners=False)
         return torch.cat([positions[:, :1], patches.flatten(2).transpose(1, 2)], dim=1)
 
-    def feature_dims(self, subnet: Subnet | str | None = None) -> int:
-        """Size of the image feature: the width."""
-        return self.resolve(subnet).width
-
     def map_channels(self, subnet: Subnet | str | None = None) -> tuple[int, ...]:
         """See :meth:`ElasticBackbone.map_channels`: four times the width."""
         return (self.resolve(subnet).width,) * 4
