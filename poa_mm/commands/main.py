@@ -13,7 +13,19 @@ import poa_mm
 from poa_mm.compat import DISTRIBUTIONS
 from poa_mm.errors import UserError
 
-COMMANDS = ('train', 'test', 'extract', 'knn', 'linear', 'cluster', 'robustness', 'report', 'visualize', 'curves')
+COMMANDS = (
+    'train',
+    'test',
+    'extract',
+    'knn',
+    'linear',
+    'cluster',
+    'robustness',
+    'report',
+    'select',
+    'visualize',
+    'curves',
+)
 
 
 def build_parser() -> ArgumentParser:

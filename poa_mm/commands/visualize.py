@@ -46,10 +46,11 @@ def run(args: Namespace) -> None:
     """
     import torch
 
+    from poa_mm.datasets.reading import read_images
     from poa_mm.errors import UserError
     from poa_mm.visualization.batch import draw_batch, first_batch
     from poa_mm.visualization.canvas import save
-    from poa_mm.visualization.images import open_images, read_images
+    from poa_mm.visualization.images import open_images
     from poa_mm.visualization.learned import LearnedPictures
     from poa_mm.visualization.networks import open_networks
     from poa_mm.visualization.page import Section, write_page

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
 from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
 from torch.utils.data import Dataset, get_worker_info
 
 from poa_mm.errors import UserError
@@ -75,6 +77,18 @@ def open_class_folders(path: str | Path) -> BaseDataset:
     return dataset
 
 
+def open_folder(path: str | Path) -> BaseDataset:
+    """The data set of all images of a folder and its sub-folders, without labels.
+
+    Raises:
+        UserError: If the folder does not exist or has no images.
+    """
+    if not Path(path).is_dir():
+        raise UserError(f'the folder of images {str(path)!r} does not exist')
+    pipeline = [dict(type='mmpretrain.LoadImageFromFile')]
+    return open_dataset(dict(type='mmpretrain.CustomDataset', data_root=str(path), with_label=False, pipeline=pipeline))
+
+
 def read_image(dataset: Dataset, index: int) -> np.ndarray:
     """An image (H, W, 3) uint8 RGB of a data set whose pipeline gives ``img`` in OpenCV's order BGR.
 
@@ -96,6 +110,23 @@ def read_image(dataset: Dataset, index: int) -> np.ndarray:
             'not pack its results'
         )
     return cv2.cvtColor(results['img'], cv2.COLOR_BGR2RGB)
+
+
+def read_images(dataset: BaseDataset, number: int) -> list[np.ndarray]:
+    """At most so many images ``(H, W, 3)`` uint8 RGB, drawn with a fixed seed; warns of those that cannot be read.
+
+    Raises:
+        UserError: If none can be read.
+    """
+    found = []
+    for i in np.random.default_rng(0).permutation(len(dataset))[:number].tolist():
+        try:
+            found.append(read_image(dataset, i))
+        except UnreadableImageError as error:
+            print_log(str(error), 'current', logging.WARNING)
+    if not found:
+        raise UserError(f'none of the images could be read: {describe(dataset)}')
+    return found
 
 
 def describe(dataset: Dataset) -> str:
