@@ -20,10 +20,10 @@ from mmengine.runner.checkpoint import load_checkpoint as mmengine_load_checkpoi
 from torch import nn
 
 from poa_mm.checkpoint_loader import load_checkpoint
+from poa_mm.engine.weights_check import check_weights
 from poa_mm.errors import UserError
 from poa_mm.extraction import export_subnet, load_pretrained, open_network
 from poa_mm.registry import MODELS
-from poa_mm.reporting.trained import check_weights
 from tests.helpers.hostile import PAYLOADS, RUN_WHERE_TRUSTED
 
 BACKBONE = dict(

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from poa_mm.errors import UserError
-from poa_mm.files import write_atomically
+
+from .pictures import save_figure
 
 Results = Sequence[Mapping[str, Any]]
 
-STYLES = {  # colours that are told apart with colour-blind eyes, and in print
+STYLES = {  # colours that differ for colour-blind readers and in print
     'pretrained': dict(color='#0072B2', marker='o', label='pre-trained'),
     'extracted': dict(color='#009E73', marker='^', label='extracted'),
     'untrained': dict(color='#767676', marker='s', label='untrained'),
@@ -30,17 +30,17 @@ def plot_size_curve(
 ) -> Path:
     """Accuracy of the sub-networks over their number of parameters.
 
-    Every network is a dot; the line is the best pre-trained one up to each size.
+    Each network is a dot; the line is the best pre-trained network up to each size.
 
     Args:
         results: Entries of k-NN result files (kinds of :data:`STYLES`, and ``thumbnails``).
-        path: Picture to write; its ending says the format.
+        path: Picture to write, in the format of its suffix.
         single: Entries for networks that were trained alone.
         k: Number of neighbours; ``None`` for each network's best.
         title: Above the picture.
 
     Raises:
-        UserError: If there is no sub-network in the results, or no accuracy for this k.
+        UserError: If the results have no sub-network, or no accuracy for this k.
     """
     if not any(result['kind'] in STYLES for result in results):
         raise UserError('the results hold no sub-network, so there is no curve to draw')
@@ -73,7 +73,7 @@ def plot_size_curve(
     figure.suptitle(title, fontsize=10)
     axes.grid(True, which='major', color='#e6e6e6', lw=0.8)
     axes.spines[['top', 'right']].set_visible(False)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def plot_heat_map(
@@ -83,7 +83,7 @@ def plot_heat_map(
 
     Args:
         results: Entries of a k-NN result file.
-        path: Picture to write; its ending says the format.
+        path: Picture to write, in the format of its suffix.
         k: Number of neighbours; ``None`` for each network's best.
         kind: Which entries.
         title: Above the picture.
@@ -118,7 +118,7 @@ def plot_heat_map(
     bar = figure.colorbar(image, ax=axes)
     bar.outline.set_visible(False)
     bar.set_label(f'k-NN accuracy, % ({"best k" if k is None else f"k = {k}"})')
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def accuracy_of(result: Mapping[str, Any], k: int | None) -> float:
@@ -142,8 +142,3 @@ def _plain_log_ticks(axes: Any) -> None:
 
 def _as_key(depth: int | Sequence[int]) -> int | tuple[int, ...]:
     return depth if isinstance(depth, int) else tuple(depth)
-
-
-def _save(figure: Figure, path: str | Path) -> Path:
-    FigureCanvasAgg(figure)
-    return write_atomically(path, lambda file: figure.savefig(file, format=Path(path).suffix[1:]))

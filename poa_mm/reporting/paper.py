@@ -1,4 +1,4 @@
-"""The paper's figures for a network that was measured here."""
+"""The figures of the paper for the network of a result."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from poa_mm.models.backbones import FAMILIES
 
 @lru_cache
 def paper_tables() -> dict[str, Any]:
-    """All tables, as the file ``poa_mm/reference/paper_tables.json`` has them."""
+    """All tables of ``poa_mm/reference/paper_tables.json``."""
     return json.loads(files('poa_mm.reference').joinpath('paper_tables.json').read_text())
 
 
 def paper_name(result: Mapping[str, Any]) -> str | None:
-    """What the paper calls the network of a result entry; ``None`` if it has no name there."""
+    """Name of the network of a result entry in the paper; ``None`` if it has none."""
     family = FAMILIES.get(result.get('family'))
     return family.paper_name(*_size(result)) if family and 'width' in result else None
 

@@ -1,4 +1,4 @@
-"""Result files of the evaluations."""
+"""Result files: written by the commands that evaluate, read by reports."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ import poa_mm
 from poa_mm.errors import UserError
 from poa_mm.files import write_text
 
+ResultRecord = Mapping[str, Any]  # the content of a result file
+
 
 def versions(*toolboxes: str) -> dict[str, str]:
-    """Versions of what took part in a measurement.
+    """Versions of the packages that take part in a measurement.
 
     Args:
-        *toolboxes: Modules that are named too, if they were imported.
+        *toolboxes: Further modules, included if they have been imported.
     """
     found = dict(
         poa_mm=poa_mm.__version__,
@@ -39,39 +41,35 @@ def versions(*toolboxes: str) -> dict[str, str]:
     return found
 
 
-def write_json(path: str | Path, content: Mapping[str, Any]) -> Path:
-    """Write a result file; never leaves half of one."""
+def write_json(path: str | Path, content: ResultRecord) -> Path:
+    """Write a result file, completely or not at all."""
     return write_text(path, json.dumps(content, indent=1) + '\n')
 
 
 def read_knn(path: str | Path) -> dict[str, Any]:
-    """Read what ``tools/knn.py`` wrote.
+    """Read a result file of ``poa knn``.
 
     Raises:
-        UserError: If there is no such file.
-        UserError: If it is something else.
+        UserError: If the file does not exist or is something else.
     """
     content = _read(path)
     if content is None or content['protocol']['name'] != 'knn':
-        raise UserError(f'{path} is no result of tools/knn.py')
+        raise UserError(f'{path} is not a result of poa knn')
     return content
 
 
 def read_results(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
-    """Read the result files of all protocols; of a folder those in it, at any depth, and no other file.
-
-    A file that is named twice, or in a folder that is named too, is read once.
+    """Read result files of all protocols; of a folder all that are in it, at any depth. Each file is read once.
 
     Raises:
-        UserError: If a file or folder does not exist.
-        UserError: If a file is something else, or a folder has no result.
+        UserError: If a file or folder does not exist, a file is something else, or a folder has no result files.
     """
     found = {}
     for path in map(Path, paths):
         files = sorted(path.rglob('*.json')) if path.is_dir() else [path]
         contents = {file.resolve(): content for file in files if (content := _read(file)) is not None}
         if not contents:
-            raise UserError(f'{path} has no result files' if path.is_dir() else f'{path} is no result of a protocol')
+            raise UserError(f'{path} has no result files' if path.is_dir() else f'{path} is not a result of a protocol')
         found.update(contents)
     return list(found.values())
 

@@ -9,7 +9,8 @@ from poa_mm.errors import UserError
 from poa_mm.models.backbones import FAMILIES
 
 from .paper import paper_tables
-from .tables import SCORES, ResultRecord, depth_text, markdown_table, number, origin, result_table
+from .records import ResultRecord
+from .tables import SCORES, depth_text, markdown_table, number, origin, result_table
 from .trained_report import TRAINED, trained_section
 
 TITLES = {
@@ -23,15 +24,15 @@ TITLES = {
 def report(contents: Sequence[ResultRecord]) -> str:
     """A page with a section for every protocol, and in it one table for every result file that compares networks.
 
-    What ``tools/test.py`` found of one trained model is a row of its protocol's table. Every table or row says
-    which data ours were measured on; the paper's figures, of networks of the very same size, are of the data that
-    the section names.
+    A result of ``poa test`` for one trained model is a row of its protocol's table. Each table or row names the data
+    that our figures were measured on; the paper's figures, for networks of the same size, are for the data that the
+    section names.
 
     Args:
         contents: Of result files.
 
     Raises:
-        UserError: If a file is of a protocol that is not known here.
+        UserError: If a file is of an unknown protocol.
     """
     known = [*TITLES, *TRAINED]
     unknown = sorted({c['protocol']['name'] for c in contents} - set(known))
@@ -99,7 +100,7 @@ def _grids(results: Sequence[ResultRecord]) -> list[str]:
 
 
 def _paper_tables(name: str, contents: Sequence[ResultRecord]) -> list[str]:
-    """What the paper says of the families that were measured, for networks of other sizes."""
+    """The paper's figures for the measured families, for networks of other sizes."""
     measured = {FAMILIES.get(r.get('family')) for c in contents for r in c['results']} - {None}
     archs = [arch for family in measured for arch in family.paper_names.values()]
     if name in ('knn', 'linear'):

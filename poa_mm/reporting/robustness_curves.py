@@ -1,4 +1,4 @@
-"""Accuracy over how badly the images are corrupted."""
+"""Curves of accuracy over the corruption of the images."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from poa_mm.errors import UserError
-from poa_mm.files import write_atomically
 
+from .pictures import save_figure
 from .tables import CORRUPTIONS
 
-# Told apart with colour-blind eyes, and in print.
+# They differ for colour-blind readers and in print.
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
 MARKERS = 'osD^vPX'
 
@@ -23,8 +22,8 @@ def plot_robustness(results: Sequence[Mapping[str, Any]], path: str | Path, titl
     """Curves of all networks, one panel for each kind of corruption.
 
     Args:
-        results: Entries of a result file of ``tools/robustness.py``.
-        path: Picture to write; its ending says the format.
+        results: Entries of a result file of ``poa robustness``.
+        path: Picture to write, in the format of its suffix.
         title: Above the picture.
 
     Raises:
@@ -49,5 +48,4 @@ def plot_robustness(results: Sequence[Mapping[str, Any]], path: str | Path, titl
         else:
             axes.set_ylabel('accuracy, %')
     figure.suptitle(title, fontsize=10)
-    FigureCanvasAgg(figure)
-    return write_atomically(path, lambda file: figure.savefig(file, format=Path(path).suffix[1:]))
+    return save_figure(figure, path)

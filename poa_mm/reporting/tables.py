@@ -6,28 +6,27 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from .paper import paper_cluster, paper_knn, paper_linear
+from .records import ResultRecord
 
 # The two corruptions of the robustness protocol, and what their levels are.
 CORRUPTIONS = {'occlusion': 'share of patches hidden', 'shuffling': 'tiles along a side, shuffled'}
-
-ResultRecord = Mapping[str, Any]  # of a result file
 
 NETWORK_COLUMNS = ['weights', 'network', 'width', 'depth', 'params, M']
 SCORES = ('acc', 'ari', 'nmi', 'fmi')
 
 
 def result_table(content: ResultRecord, paper: bool = False) -> str:
-    """The networks of a result file as a Markdown table that is also readable as it is.
+    """The networks of a result file as a Markdown table, aligned so that it is also readable as text.
 
     Args:
         content: Of a file of a protocol in :data:`TABLES`.
-        paper: Whether the paper's figures, of networks of the very same size, stand beside ours.
+        paper: Whether to add the paper's figures for networks of the same size.
     """
     return TABLES[content['protocol']['name']](content, paper)
 
 
 def knn_table(content: ResultRecord, paper: bool) -> str:
-    """Accuracy by every k, and the best."""
+    """Accuracy for each k, and the best."""
     ks = content['protocol']['ks']
     rows = [
         [*network_cells(r), *(number(r['accuracy'][str(k)]) for k in ks), number(r['best']), number(paper_knn(r))]
@@ -37,7 +36,7 @@ def knn_table(content: ResultRecord, paper: bool) -> str:
 
 
 def linear_table(content: ResultRecord, paper: bool) -> str:
-    """The best of every feature kind, and the best of all with its setting."""
+    """The best of each feature kind, and the best of all with its setting."""
     kinds = list(dict.fromkeys(kind for r in content['results'] for kind in r['accuracy']))
     rows = [
         [
@@ -63,7 +62,7 @@ def cluster_table(content: ResultRecord, paper: bool) -> str:
 
 
 def robustness_tables(content: ResultRecord, paper: bool) -> str:
-    """A table for either kind of corruption; the paper has curves, but no figures."""
+    """A table for each kind of corruption; the paper has curves but no numbers."""
     tables = []
     for kind, label in CORRUPTIONS.items():
         levels = list(content['results'][0][kind])
@@ -81,13 +80,13 @@ TABLES: dict[str, Callable[[ResultRecord, bool], str]] = {
 
 
 def _table(ours: Sequence[str], papers: Sequence[str], rows: Iterable[Sequence[str]], paper: bool) -> str:
-    """Rows of networks, the paper's figures last; :func:`markdown_table` leaves cells without a column out."""
+    """Rows of networks, the paper's figures last; :func:`markdown_table` drops cells without a column."""
     columns = [*NETWORK_COLUMNS, *ours, *papers]
     return markdown_table(columns if paper else columns[: len(columns) - len(papers)], rows)
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Aligned Markdown: columns of numbers to the right, others to the left."""
+    """Aligned Markdown: columns of numbers to the right, the others to the left."""
     formatted = []
     for title, *cells in zip(columns, *rows):
         width = max(map(len, [title, *cells]))
@@ -106,7 +105,7 @@ def _is_number(cell: str) -> bool:
 
 
 def network_cells(result: Mapping[str, Any]) -> list[str]:
-    """What a table says of a network, under :data:`NETWORK_COLUMNS`."""
+    """The cells of a network under :data:`NETWORK_COLUMNS`."""
     width, depth = str(result.get('width', '')), depth_text(result.get('depth', ''))
     return [result['kind'], result['name'], width, depth, f'{result["params"] / 1e6:.2f}']
 
@@ -117,19 +116,19 @@ def depth_text(depth: Any) -> str:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A cell; empty where there is no value."""
+    """A cell; empty if there is no value."""
     return '' if value is None else f'{value:.{digits}f}'
 
 
 def origin(content: ResultRecord, *parts: str) -> str:
-    """What a result came from, in brackets: ``parts``, and what all result files say."""
+    """The origin of a result, in brackets: ``parts``, then seed, time and versions."""
     versions = ', '.join(f'{package} {content["versions"][package]}' for package in ('poa_mm', 'torch'))
     said = [*parts, f'seed {content["seed_of_evaluation"]}', content['time'], versions]
     return f'({"; ".join(said)})'
 
 
 def spans(results: list[dict]) -> str:
-    """Lowest and highest ``best`` of every kind of network, for the summary."""
+    """Lowest and highest ``best`` of each kind of network, for the summary."""
     parts = []
     for kind in dict.fromkeys(result['kind'] for result in results):
         found = [result['best'] for result in results if result['kind'] == kind]

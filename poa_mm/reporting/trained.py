@@ -1,4 +1,4 @@
-"""What ``tools/test.py`` writes: the metrics of a trained classifier, detector or segmentor, and what they are of."""
+"""Records of tested models: the metrics of a classifier, detector or segmentor, its data and its training."""
 
 from __future__ import annotations
 
@@ -11,33 +11,31 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 
-from poa_mm.errors import UserError
 from poa_mm.extraction.checkpoint import read_config
-from poa_mm.extraction.extracted import SOURCE_KEYS, is_extracted
+from poa_mm.extraction.extracted import SOURCE_KEYS
 from poa_mm.files import load_weights
 from poa_mm.models.backbones import describe_static
 
 from .records import versions
 from .tables import depth_text
 
-# The paper's data sets of transfer, by the class that reads them (iNaturalist: and the year in its file's name).
+# The paper's transfer data sets, by the class that reads them; for iNaturalist by the year in the file name.
 TRANSFER = {'CIFAR10': 'CIFAR-10', 'CIFAR100': 'CIFAR-100', 'Flowers102': 'Flowers', 'StanfordCars': 'Cars'}
 INATURALIST = {'2018': 'iNaturalist18', '2019': 'iNaturalist19'}
 FILES = ('ann_file', 'data_prefix', 'split', 'fraction', 'list_file', 'indices')
 
 
 def make_record(runner: Runner, checkpoint: str, metrics: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-    """Everything that a result file holds, of plain Python types.
+    """The content of a result file, of plain Python types.
 
-    How the network was trained is told by the config in its checkpoint; where it holds none, by the runner's.
+    How the network was trained is read from the config in its checkpoint, or from the runner's if it holds none.
 
     Args:
-        runner: That has tested.
+        runner: That ran the test.
         checkpoint: The file that was tested.
-        metrics: What it found.
-        seconds: How long it took.
+        metrics: Result of the test.
+        seconds: Duration of the test.
     """
     cfg = runner.cfg
     trained_with, iteration = _training(checkpoint, cfg)
@@ -78,40 +76,15 @@ def make_record(runner: Runner, checkpoint: str, metrics: Mapping[str, Any], sec
 
 
 def _training(checkpoint: str, cfg: Config) -> tuple[Config, int | None]:
-    """The config that a checkpoint was trained with, else the given one, and the iteration it is of."""
+    """The config that a checkpoint was trained with, or the given one if it holds none; and its iteration."""
     if not Path(checkpoint).is_file():
         return cfg, None
     meta = load_weights(checkpoint).get('meta') or {}
     return read_config(meta['cfg']) if isinstance(meta.get('cfg'), str) else cfg, meta.get('iter')
 
 
-def check_weights(model: nn.Module, checkpoint: str) -> None:
-    """Find out before a test whether a file holds all weights of the model.
-
-    MMEngine loads what fits and only logs the rest.
-
-    Raises:
-        UserError: It does not.
-    """
-    with open(checkpoint, 'rb') as file:
-        if file.read(2) != b'PK':
-            return  # PyTorch's format until 1.5, which MMEngine reads
-    contents = load_weights(checkpoint)
-    if is_extracted(contents):
-        name = contents['meta']['subnet']
-        raise UserError(f'{checkpoint} is the sub-network {name}, not a trained model: give what tools/train.py wrote')
-    found = {name.removeprefix('module.'): value for name, value in contents.get('state_dict', contents).items()}
-    shapes = {name: getattr(value, 'shape', None) for name, value in found.items()}
-    wrong = [name for name, value in model.state_dict().items() if shapes.get(name) != value.shape]
-    if wrong:
-        names = ', '.join(wrong[:3]) + (', ...' if len(wrong) > 3 else '')
-        raise UserError(
-            f'{checkpoint} is not of this model: {len(wrong)} weights are missing or of other shapes ({names})'
-        )
-
-
 def protocol_of(cfg: Config, metrics: Mapping[str, Any], frozen: bool) -> dict[str, Any]:
-    """Name of the protocol and its settings, from what was measured and how the network was trained."""
+    """Name of the protocol and its settings, from the metrics and the training config."""
     model = cfg.get('model', {})
     epochs = {k: v for k, v in (cfg.get('train_cfg') or {}).items() if k in ('max_epochs', 'max_iters')}
     if any(key.startswith('coco/') for key in metrics):
@@ -135,7 +108,7 @@ def protocol_of(cfg: Config, metrics: Mapping[str, Any], frozen: bool) -> dict[s
 
 
 def _innermost(backbone_cfg: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
-    """The config of the backbone itself, and whether it was held fixed."""
+    """The config of the backbone itself, and whether it was frozen."""
     frozen = False
     while isinstance(backbone_cfg.get('backbone'), Mapping):
         frozen, backbone_cfg = True, backbone_cfg['backbone']
@@ -143,7 +116,7 @@ def _innermost(backbone_cfg: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool
 
 
 def _origin(backbone_cfg: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
-    """The file that the backbone started from, and what that file says of itself where it is still there."""
+    """The file that the backbone started from, and the origin stated in it if it still exists."""
     start = (backbone_cfg.get('init_cfg') or {}).get('checkpoint')
     if start is None or not Path(start).is_file():
         return start, {}
@@ -152,7 +125,7 @@ def _origin(backbone_cfg: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]
 
 
 def _source(dataset: Mapping[str, Any] | None) -> str:
-    """Where a data set comes from, by its config."""
+    """Class and files of a data set, from its config."""
     parts = []
     while dataset:
         root = dataset.get('data_root')

@@ -1,4 +1,4 @@
-"""Results of trained classifiers, detectors and segmentors as tables: one row a run, beside the paper's figure."""
+"""Results of trained classifiers, detectors and segmentors as tables: one row per run, beside the paper's figure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .paper import paper_downstream, paper_finetune, paper_semi, paper_transfer
-from .tables import NETWORK_COLUMNS, ResultRecord, markdown_table, network_cells, number, origin
+from .records import ResultRecord
+from .tables import NETWORK_COLUMNS, markdown_table, network_cells, number, origin
 
 # Title, metrics (column and names in the toolboxes' logs), and what the paper's figures were measured on.
 TRAINED = {
@@ -25,7 +26,7 @@ AS_SHARE = ('box AP', 'mask AP')  # mmdet gives 0 to 1, the paper per cent
 
 
 def trained_section(name: str, contents: Sequence[ResultRecord]) -> str:
-    """One table of all runs of a protocol; every row names the data that it was measured on."""
+    """One table with all runs of a protocol; each row names the data that it was measured on."""
     title, metrics, where = TRAINED[name]
     metrics = metrics or {key: key for c in contents for key in c['results'][0]['metrics']}
     papers = [f'paper {column}' for column in metrics] if where else []
@@ -49,7 +50,7 @@ def _row(name: str, content: ResultRecord, metrics: Mapping[str, str], with_pape
 
 
 def _paper(name: str, protocol: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, float | None]:
-    """The paper's figures by column, of a network of the very same size; of what it trained from scratch, none."""
+    """The paper's figures by column for a network of the same size; none for one trained from scratch."""
     if result['kind'] != 'pretrained':
         return {}
     if name == 'finetune':

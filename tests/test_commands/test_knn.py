@@ -160,4 +160,4 @@ def test_report_of_something_else(place, monkeypatch, capsys):
     (place / 'x.json').write_text('{"protocol": 1}')
     with pytest.raises(SystemExit):
         run(monkeypatch, place, 'report', 'x.json', '--out', 'report')
-    assert 'x.json is no result of a protocol' in capsys.readouterr().err.splitlines()[-1]
+    assert 'x.json is not a result of a protocol' in capsys.readouterr().err.splitlines()[-1]

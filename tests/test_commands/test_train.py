@@ -122,7 +122,7 @@ def test_train_resume_and_test(toy):
     name = next(iter(contents['state_dict']))
     torch.save(dict(contents, state_dict={name: torch.zeros(7, 7)}), toy / 'other.pth')
     torch.save(dict(state_dict={}, meta=dict(subnet='S')), toy / 'S.pth')
-    for file, message in [('other.pth', f'other.pth is not of this model: {len(contents["state_dict"])} weights are'),
+    for file, message in [('other.pth', f'other.pth does not fit this model: {len(contents["state_dict"])} weights'),
                           ('S.pth', 'S.pth is the sub-network S, not a trained model')]:  # fmt: skip
         status, text = run(toy, *test[:-1], file)
         assert status == 2 and message in text.splitlines()[-1], text

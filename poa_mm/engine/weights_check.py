@@ -1,0 +1,32 @@
+"""Checks that a checkpoint fits a whole model."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from poa_mm.errors import UserError
+from poa_mm.extraction import is_extracted
+from poa_mm.files import load_weights
+
+
+def check_weights(model: nn.Module, checkpoint: str) -> None:
+    """Check before a test that a file holds all weights of the model; MMEngine loads what fits and only logs the rest.
+
+    Raises:
+        UserError: If a weight is missing or has another shape, or the file is an extracted sub-network.
+    """
+    with open(checkpoint, 'rb') as file:
+        if file.read(2) != b'PK':
+            return  # PyTorch's format until 1.5, which MMEngine reads
+    contents = load_weights(checkpoint)
+    if is_extracted(contents):
+        name = contents['meta']['subnet']
+        raise UserError(f'{checkpoint} is the sub-network {name}, not a trained model: give what tools/train.py wrote')
+    found = {name.removeprefix('module.'): value for name, value in contents.get('state_dict', contents).items()}
+    shapes = {name: getattr(value, 'shape', None) for name, value in found.items()}
+    wrong = [name for name, value in model.state_dict().items() if shapes.get(name) != value.shape]
+    if wrong:
+        names = ', '.join(wrong[:3]) + (', ...' if len(wrong) > 3 else '')
+        raise UserError(
+            f'{checkpoint} does not fit this model: {len(wrong)} weights are missing or of other shapes ({names})'
+        )
