@@ -39,7 +39,7 @@ def multi_crop_collate(
         Dict of ``data_samples`` None and ``inputs``, a dict of
 
         - ``global_crops`` (2B, 3, S, S) uint8, all images' first crop, then all second ones;
-        - ``local_crops`` (vB, 3, s, s) uint8, ordered likewise;
+        - ``local_crops`` (vB, 3, s, s) uint8, in the same order;
         - ``masks`` (2B, P) bool, P patches row-major;
         - ``mask_indices`` (M,) int64, where ``masks.flatten()`` is True, ascending;
         - ``mask_weights`` (M,) float32, one over the number of masked patches of that crop.

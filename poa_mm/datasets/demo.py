@@ -1,4 +1,4 @@
-"""A generated image set with labels: needs no file, and only its patterns tell the classes apart."""
+"""A generated image set with labels; it needs no file, and its classes differ only in their patterns."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -119,7 +119,7 @@ def draw_image(pattern: str, size: int, rng: np.random.Generator) -> np.ndarray:
 class DemoDataset(BaseDataset):
     """Generated images of eight patterns, in turn; image ``i`` is a pure function of (seed, split, i).
 
-    Neither colour nor place tells the class: nearest neighbours by 8 x 8 thumbnails are right hardly
+    Neither colour nor place depends on the class: nearest neighbours by 8 x 8 thumbnails are right hardly
     more often than chance.
 
     Args:

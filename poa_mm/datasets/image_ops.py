@@ -1,4 +1,4 @@
-"""Operations on one uint8 RGB image, with every parameter given: no randomness here.
+"""Operations on one uint8 RGB image, with all parameters given; nothing is random here.
 
 They compute what torchvision's transforms compute on PIL images, to a few grey levels, several times
 as fast.

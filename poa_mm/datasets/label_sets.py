@@ -18,19 +18,18 @@ from poa_mm.registry import DATASETS
 
 @DATASETS.register_module()
 class LabelFraction(Dataset):
-    """A part of a labelled data set: the images of a list, or so many of every class.
+    """A part of a labelled data set: the images of a list, or a share of each class.
 
     Args:
         dataset: The whole data set, or its config.
-        fraction: Share of every class, drawn at random; at least one image of each.
-        list_file: Text file with one file name a line (as SimCLR's for 1 % and 10 % of ImageNet), in place of the
+        fraction: Share of each class, drawn at random; at least one image of each.
+        list_file: Text file with one file name per line (as SimCLR's for 1 % and 10 % of ImageNet), instead of the
             fraction.
         seed: Of the draw.
 
     Raises:
-        UserError: If the list does not exist.
-        UserError: If not exactly one of fraction and list is given, the fraction is not in (0, 1], or the list
-            names images that there are not.
+        UserError: If not exactly one of fraction and list is given, the fraction is not in (0, 1], the list does not
+            exist, or it names images that the data set does not have.
     """
 
     def __init__(
@@ -41,7 +40,7 @@ class LabelFraction(Dataset):
         seed: int = 0,
     ) -> None:
         if (fraction is None) == (list_file is None):
-            raise UserError('give one of fraction and list_file')
+            raise UserError('give either fraction or list_file')
         if fraction is not None and not 0 < fraction <= 1:
             raise UserError(f'fraction must be above 0 and at most 1, got {fraction}')
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
@@ -68,7 +67,9 @@ class LabelFraction(Dataset):
         names = [Path(self.dataset.get_data_info(i)['img_path']).name for i in range(len(self.dataset))]
         missing = sorted(wanted - set(names))
         if missing or not wanted:
-            raise UserError(f'{path} names {len(wanted)} images, {len(missing)} of which there are not {missing[:3]}')
+            raise UserError(
+                f'{path} names {len(wanted)} images, but {len(missing)} are not in the data set: {missing[:3]}'
+            )
         return [index for index, name in enumerate(names) if name in wanted]
 
     @property
@@ -84,7 +85,7 @@ class LabelFraction(Dataset):
         return self.dataset[self.indices[index]]
 
     def get_data_info(self, index: int) -> dict:
-        """What is known of an image that is not read for it."""
+        """Path and label of an image, without reading the image."""
         return self.dataset.get_data_info(self.indices[index])
 
 
@@ -99,7 +100,7 @@ class INaturalist(BaseDataset):
     """
 
     def load_data_list(self) -> list[dict]:
-        """One entry for every image. Classes are numbered by the ascending ids of their categories."""
+        """One entry per image. Classes are numbered by the ascending ids of their categories."""
         content = json.loads(Path(self.ann_file).read_text())
         names = {category['id']: str(category.get('name', category['id'])) for category in content['categories']}
         number = {category: label for label, category in enumerate(sorted(names))}

@@ -26,8 +26,8 @@ class View:
         flip: Probability of a horizontal flip.
         jitter: Probability of the colour jitter, its four parts in random order.
         brightness: Its factor is drawn from 1 - brightness to 1 + brightness.
-        contrast: Likewise.
-        saturation: Likewise.
+        contrast: Its factor is drawn from 1 - contrast to 1 + contrast.
+        saturation: Its factor is drawn from 1 - saturation to 1 + saturation.
         hue: Its shift is drawn from -hue to hue, in turns of the colour wheel.
         grayscale: Probability of losing all colour.
         blur: Probability of a Gaussian blur.

@@ -33,8 +33,7 @@ class ViewsDataset(Dataset):
         views: Arguments of :class:`View` under each of ``global_1``, ``global_2`` and ``local``.
 
     Raises:
-        UserError: If the folder of the images is missing.
-        UserError: If the views are not as allowed.
+        UserError: If the folder of the images is missing, or a view has a wrong value.
 
     Example::
 

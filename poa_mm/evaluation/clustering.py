@@ -20,10 +20,10 @@ CLUSTER_DEFAULTS = dict(clusters=None, restarts=10)
 
 
 def cluster_accuracy(labels: np.ndarray, clusters: np.ndarray) -> float:
-    """Share of images (N,) in the right class if every cluster stands for another class, at its best.
+    """Share of images (N,) in the right class, with the best assignment of clusters to classes.
 
-    The best assignment is found by the Hungarian algorithm. With more clusters than classes, those left over
-    count as wrong.
+    The assignment is found by the Hungarian algorithm. With more clusters than classes, the images of the remaining
+    clusters count as wrong.
     """
     classes, label = np.unique(labels, return_inverse=True)
     names, cluster = np.unique(clusters, return_inverse=True)
@@ -37,7 +37,7 @@ def cluster_scores(features: Tensor, labels: Tensor, clusters: int, restarts: in
     """k-means on features (N, D), compared with the classes (N,).
 
     Args:
-        features: One row for every image.
+        features: One row per image.
         labels: Classes.
         clusters: Number of clusters.
         restarts: Of k-means, from different starts; the one with the least sum of squares counts.
@@ -63,7 +63,7 @@ def cluster_scores(features: Tensor, labels: Tensor, clusters: int, restarts: in
 
 
 def check_clusters(clusters: int, images: int) -> None:
-    """Refuse what cannot be clustered.
+    """Check the number of clusters.
 
     Raises:
         UserError: If there are fewer images than clusters, or fewer than two clusters.
@@ -73,7 +73,7 @@ def check_clusters(clusters: int, images: int) -> None:
 
 
 def run_clustering(inputs: EvalOptions) -> dict[str, Any]:
-    """Cluster the validation images by L2-normalised features of every network; each image is read once.
+    """Cluster the validation images by L2-normalised features of all networks; each image is read once.
 
     Settings, beside those of the data, are ``clusters`` (as many as there are classes) and ``restarts``.
 
@@ -94,7 +94,7 @@ def run_clustering(inputs: EvalOptions) -> dict[str, Any]:
     features, labels, _ = reader.collect(comparison.val, 'val')
     check_features(features)
     clusters = comparison.classes if settings['clusters'] is None else settings['clusters']
-    check_clusters(clusters, len(labels))  # in all processes, which else would wait for the first
+    check_clusters(clusters, len(labels))  # in all processes, which would otherwise wait for the first
     scores: list[dict | None] = [None] * len(features)
     if is_main_process():
         scores = [

@@ -6,11 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# The kinds, and what their levels are.
-
 
 def orders(index: Tensor, tiles: int, seed: int) -> Tensor:
-    """A random order of the tiles for every image (N, tiles), a pure function of the seed and its number."""
+    """A random order of the tiles for each image (N, tiles), a pure function of the seed and the index."""
     drawn = [np.random.default_rng((seed, tiles, int(i))).permutation(tiles) for i in index]
     return torch.from_numpy(np.stack(drawn)).to(index.device)
 

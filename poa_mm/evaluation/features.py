@@ -1,4 +1,4 @@
-"""Frozen image features of any number of networks, every image being read once."""
+"""Frozen image features of any number of networks; each image is read once."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ NOTHING = torch.iinfo(torch.int64).min  # below every packed similarity
 class NeighbourSearch:
     """Finds the ``k`` most similar gallery images of every query; the gallery may come in pieces.
 
-    The gallery is never stored: what is kept are the queries and their ``k`` best so far. The result does not
+    The gallery is not stored, only the queries and their ``k`` best so far. The result does not
     depend on the order or the size of the pieces, nor on which process gets them: of equally similar images,
     the one with the lower index is nearer.
 
@@ -120,7 +120,7 @@ def vote(
         chunk: Queries at a time.
 
     Returns:
-        For every k the predicted classes (Q,), on the CPU.
+        For each k the predicted classes (Q,), on the CPU.
     """
     similarity, labels = similarity.double().cpu(), labels.cpu()
     weights = ((similarity - similarity[:, :1]) / temperature).exp()
@@ -143,7 +143,7 @@ def evaluate_knn(
     ks: Sequence[int] = (10, 20, 100, 200),
     temperature: float = 0.07,
 ) -> dict[str, dict[int, float]]:
-    """Accuracy of every network of a reader, every image being read once, over all processes.
+    """Accuracy of every network of a reader, over all processes; each image is read once.
 
     Args:
         reader: Runs the networks.
@@ -153,7 +153,7 @@ def evaluate_knn(
         temperature: Of the votes' weights.
 
     Returns:
-        For every network and every k the accuracy in per cent; the same in all processes.
+        For each network and each k the accuracy in per cent; the same in all processes.
 
     Raises:
         UserError: If a k does not fit the gallery, no image can be read, or a feature is not finite.
@@ -171,7 +171,7 @@ def evaluate_knn(
 def search_gallery(
     reader: FeatureReader, train: EvalImages, searches: Mapping[str, Sequence[NeighbourSearch]]
 ) -> Tensor:
-    """Show this process's share of the gallery to the searches of every network.
+    """Search this process's share of the gallery for all networks.
 
     Returns:
         Classes of all images of the gallery (G,), by their numbers; 0 where an image could not be read.
@@ -187,7 +187,7 @@ def search_gallery(
 
 
 def check_ks(ks: Sequence[int], gallery: int, temperature: float) -> None:
-    """Find out early what would make no sense.
+    """Check the settings before anything is computed.
 
     Raises:
         UserError: If a k is not between 1 and the size of the gallery, or the temperature not positive.
@@ -199,7 +199,7 @@ def check_ks(ks: Sequence[int], gallery: int, temperature: float) -> None:
 
 
 def check_finite(features: Tensor, name: str) -> None:
-    """Refuse broken features.
+    """Check that features are finite.
 
     Raises:
         UserError: If one is NaN or infinite.

@@ -28,11 +28,11 @@ from .knn_protocol import KNN_DEFAULTS
 
 @HOOKS.register_module()
 class KnnHook(Hook):
-    """Every so many iterations, classifies images by their neighbours in the teacher's features.
+    """Evaluates sub-networks of the teacher by k-NN at regular intervals.
 
     The accuracies go to the message hub (``val/knn_S``, per cent, the best k), to the log and to the
-    visualizer's backends. Training does not notice: the same losses, bit for bit on the CPU, as without
-    the hook. Several processes share the images; each must run the hook.
+    visualizer's backends. Training is not affected: the losses are those without the hook, bit for bit on the
+    CPU. Several processes share the images; each must run the hook.
 
     ::
 
@@ -41,12 +41,12 @@ class KnnHook(Hook):
 
     Args:
         interval: Iterations between two evaluations; there is one more after the last iteration.
-        train: The gallery: a folder with one sub-folder per class, or the config of a dataset. By default
-            the ``train`` of the config's ``knn``, as for all that follows.
-        val: The queries, likewise.
+        train: The gallery: a folder with one sub-folder per class, or the config of a dataset. The default of this
+            and the following settings of the data is in the config's ``knn``.
+        val: The queries, a folder or a config.
         subnets: What :meth:`SubnetSpace.select` takes.
-        gallery: At most so many images of ``train``, evenly spaced; ``None`` for all.
-        queries: At most so many images of ``val``, evenly spaced; ``None`` for all.
+        gallery: Maximum number of images of ``train``, evenly spaced; ``None`` for all.
+        queries: Maximum number of images of ``val``, evenly spaced; ``None`` for all.
         ks: Numbers of neighbours (POA: 10, 20, 100, 200).
         temperature: Of the votes' weights (POA: 0.07).
         resize: Short side in pixels; by default 8/7 of the crop.
@@ -87,7 +87,7 @@ class KnnHook(Hook):
         self.reading = dict(batch_size=batch_size, num_workers=num_workers, amp=amp)
 
     def before_train(self, runner: Runner) -> None:
-        """Open the data, so that a mistake shows before the training and not at the first evaluation.
+        """Open the data, so that mistakes show before the training and not at the first evaluation.
 
         Raises:
             UserError: If the data are missing.
@@ -107,7 +107,7 @@ class KnnHook(Hook):
             self.selected = backbone.space.select(self.subnets)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Evaluate if it is time."""
+        """Evaluate at the interval and after the last iteration."""
         if self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner):
             with undisturbed():
                 self.evaluate(runner)
@@ -140,7 +140,7 @@ class KnnHook(Hook):
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """What happens inside leaves all random numbers as they were, and torch's gradients switched on."""
+    """Restores all random states at the end; gradients are off inside."""
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=devices), torch.no_grad():
@@ -152,7 +152,7 @@ def undisturbed() -> Iterator[None]:
 
 
 def _evenly(dataset: BaseDataset, size: int | None) -> BaseDataset:
-    """At most ``size`` images, evenly spaced: as many of every class where classes follow one another."""
+    """At most ``size`` images, evenly spaced, so balanced if the images are ordered by class."""
     if size is None or size >= len(dataset):
         return dataset
     return dataset.get_subset([int(i) for i in np.linspace(0, len(dataset) - 1, size).round()])

@@ -14,7 +14,7 @@ KNN_DEFAULTS = dict(ks=(10, 20, 100, 200), temperature=0.07, at_a_time=None)
 
 
 def run_knn(inputs: EvalOptions) -> dict[str, Any]:
-    """Evaluate sub-networks by k-NN; every image is read once for all of them, or for ``at_a_time`` of them.
+    """Evaluate sub-networks by k-NN; each image is read once for all of them, or for ``at_a_time`` of them.
 
     Settings are ``train``, ``val`` (configs of data sets, or folders), ``ks``, ``resize``, ``crop`` (pixels),
     ``temperature`` and ``at_a_time`` (networks; each keeps its features of all queries in memory).
@@ -26,7 +26,7 @@ def run_knn(inputs: EvalOptions) -> dict[str, Any]:
         The content of a result file, of plain Python types.
 
     Raises:
-        UserError: If a file or the data are missing, if a setting makes no sense, or there is nothing to compare.
+        UserError: If a file or the data are missing, a setting makes no sense, or there is nothing to compare.
     """
     comparison = open_comparison(inputs, 'knn', KNN_DEFAULTS)
     settings = comparison.settings

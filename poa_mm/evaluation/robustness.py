@@ -28,7 +28,7 @@ Variant = tuple[str, float]  # ('occlusion', ratio) or ('shuffling', grid)
 
 
 class CorruptedReader(FeatureReader):
-    """Runs every network on every corruption of each image; names are ``(network, variant)``.
+    """Runs each network on each corruption of each image; names are ``(network, variant)``.
 
     Args:
         *args: Of :class:`FeatureReader`.
@@ -80,7 +80,7 @@ def run_robustness(inputs: EvalOptions, classifiers: str | Path | None = None, t
             networks.
     """
     if trained and (classifiers or inputs.untrained):
-        raise UserError('trained classifiers take neither other classifiers nor untrained weights')
+        raise UserError('--trained takes neither --classifiers nor --untrained')
     if trained:
         comparison = open_classifiers(inputs, 'robustness', ROBUSTNESS_DEFAULTS)
     else:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-from poa_mm.files import write_atomically
+from .pictures import save_figure
 
 Point = tuple[float, float, str]  # cost, quality, name
 
@@ -49,5 +48,4 @@ def plot_front(
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, loc='lower right')
-    kind = Path(path).suffix.lstrip('.') or 'png'
-    return write_atomically(path, lambda file: FigureCanvasAgg(figure).figure.savefig(file, format=kind))
+    return save_figure(figure, path)

@@ -9,6 +9,7 @@ from poa_mm.files import write_atomically
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:
-    """Write a figure in the format of the suffix, without a display."""
+    """Write a figure in the format of the suffix (PNG without one); needs no display."""
     FigureCanvasAgg(figure)
-    return write_atomically(path, lambda file: figure.savefig(file, format=Path(path).suffix[1:]))
+    kind = Path(path).suffix.lstrip('.') or 'png'
+    return write_atomically(path, lambda file: figure.savefig(file, format=kind))

@@ -156,7 +156,7 @@ def test_files_that_are_no_classifiers(capsys):
         (['poa.pth'], 'poa.pth is not a checkpoint of an ImageClassifier'),
         (['wrong.pth'], 'wrong.pth does not hold the weights of its config'),
         (['good.pth', 'other.pth'], 'expect images of different size, mean or std'),
-        (['good.pth', '--untrained'], 'take neither other classifiers nor untrained weights'),
+        (['good.pth', '--untrained'], '--trained takes neither --classifiers nor --untrained'),
     ]:
         with pytest.raises(SystemExit):
             main(['robustness', 'tiny.py', *files, '--trained'])

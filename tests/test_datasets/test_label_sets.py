@@ -40,13 +40,13 @@ def test_inaturalist_and_a_list(tmp_path):
     (tmp_path / 'list.txt').write_text('3.jpg\nanother/place/0.jpg\n\n')
     assert LabelFraction(whole, list_file=str(tmp_path / 'list.txt')).indices == [0, 3]
     (tmp_path / 'list.txt').write_text('3.jpg\n9.jpg\n')
-    with pytest.raises(ValueError, match=r"names 2 images, 1 of which there are not \['9\.jpg'\]"):
+    with pytest.raises(ValueError, match=r"names 2 images, but 1 are not in the data set: \['9\.jpg'\]"):
         LabelFraction(whole, list_file=str(tmp_path / 'list.txt'))
     with pytest.raises(ValueError, match='does not exist'):
         LabelFraction(whole, list_file=str(tmp_path / 'none.txt'))
 
 
-@pytest.mark.parametrize('options, message', [(dict(), 'give one of'), (dict(fraction=2), 'at most 1, got 2')])
+@pytest.mark.parametrize('options, message', [(dict(), 'give either'), (dict(fraction=2), 'at most 1, got 2')])
 def test_wrong_values(options, message):
     with pytest.raises(ValueError, match=message):
         LabelFraction(DemoDataset(num_samples=8), **options)
