@@ -130,7 +130,7 @@ def save_backbone(cfg, folder):
     backbone = MODELS.build({'_scope_': 'mmdet', **cfg.model.backbone, 'init_cfg': None})
     weights = {name: (torch.rand_like(value.float()) / 10).to(value) for name, value in backbone.state_dict().items()}
     # mmdet's Swin reads these only.
-    prefix = 'backbone.' if cfg.model.backbone.type == 'SwinTransformer' else ''
+    prefix = 'backbone.' if cfg.model.backbone.type == 'mmdet.SwinTransformer' else ''
     torch.save(dict(state_dict={prefix + name: value for name, value in weights.items()}), folder / 'backbone.pth')
     cfg.model.backbone.init_cfg.checkpoint = str(folder / 'backbone.pth')
     return weights

@@ -88,14 +88,14 @@ def place(tmp_path_factory):
 
 def shrink(cfg, place, folder):
     """The recipe with a tiny network, tiny images and one step; everything else as it is."""
-    kind = cfg.model.backbone.type
+    kind = cfg.model.backbone.type.rpartition('.')[2]
     config, subnet = ELASTIC[kind]
     static = torch.load(place / kind / f'{subnet}.pth', weights_only=True)['meta']['config']
     own = cfg.model.backbone
     own.update({k: v for k, v in static.items() if k not in ('type', 'out_indices', 'drop_path_rate')})
     own.init_cfg.checkpoint = str(place / kind / f'{subnet}.pth')
     dims = {'VisionTransformer': 16, 'SwinTransformer': 64, 'ResNet': 64 + 128 + 256}[kind]
-    cfg.model.head.num_classes = cfg.data_preprocessor.num_classes = 2
+    cfg.model.head.num_classes = cfg.model.data_preprocessor.num_classes = 2
     neck = cfg.model.get('neck') or {}
     if neck.get('type') == 'poa_mm.ProjectionLayer':
         dims = 256 if kind == 'ResNet' else dims
@@ -137,7 +137,7 @@ def test_one_epoch_of_every_recipe(name, place, tmp_path):
     cfg.experiment_name = name
     runner = Runner.from_cfg(cfg)
     runner.model.init_weights()
-    kind = cfg.model.backbone.type
+    kind = cfg.model.backbone.type.rpartition('.')[2]
     saved = torch.load(place / kind / f'{ELASTIC[kind][1]}.pth', weights_only=True)['state_dict']
     own = runner.model.backbone.state_dict()
     loaded = [key for key in own if key in saved and torch.equal(own[key], saved[key])]
@@ -220,7 +220,7 @@ def test_numbers_of_fine_tuning(name):
 def test_networks_are_what_extraction_gives(name, swin_on_meta):
     """Full size: the recipe's network is the one that the extracted file describes."""
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
-    kind = cfg.model.backbone.type
+    kind = cfg.model.backbone.type.rpartition('.')[2]
     named = {'finetune_resnet50': 'R50', 'finetune_resnet101': 'R101', 'finetune_resnet152': 'R152'}
     with torch.device('meta'):
         backbone = MODELS.build(dict(_scope_='poa_mm', type=f'Elastic{kind}'))

@@ -1,14 +1,9 @@
-"""ResNet-50 out of a checkpoint, UPerNet on ADE20K.
+"""UPerNet with ResNet-50 on ADE20K; optimizer settings are ours."""
 
-The paper gives no settings for ResNet: learning rate and layer decay are ours.
+_base_ = ['_base_/upernet.py', '_base_/schedule_160k.py']
 
-tools/extract.py CHECKPOINT --subnets R50 --format mmseg --out subnets/mmseg
-tools/dist_train.sh configs/ade20k/upernet_r50_160k.py 8
-"""
+from poa_mm.extraction import fill_in
 
-_base_ = ['_base_/runtime.py', '_base_/ade20k_512.py', '_base_/schedule_160k.py', '_base_/upernet_resnet.py']
-
-subnet = dict(depth=50, checkpoint='subnets/mmseg/R50.pth')
-
-model = dict(backbone=dict(depth=subnet['depth'], init_cfg=dict(checkpoint=subnet['checkpoint'])))
+subnet = 'R50'
+model = fill_in(_base_.model, 'poa_resnet152', subnet, 'mmseg')
 optim_wrapper = dict(optimizer=dict(lr=1e-4), paramwise_cfg=dict(layer_decay_rate=0.9))

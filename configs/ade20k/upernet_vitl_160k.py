@@ -1,39 +1,9 @@
-"""ViT-L out of a checkpoint, UPerNet on ADE20K.
+"""UPerNet with ViT-L on ADE20K; not in the paper: ViT-B's settings with more drop path."""
 
-The paper has no UPerNet of this size: ours is that of ViT-B with more drop path.
+_base_ = ['_base_/upernet_vit.py', '_base_/schedule_160k_min_lr.py']
 
-tools/extract.py CHECKPOINT --subnets L --format mmseg --out subnets/mmseg
-tools/dist_train.sh configs/ade20k/upernet_vitl_160k.py 8
-"""
+from poa_mm.extraction import fill_in
 
-_base_ = ['_base_/runtime.py', '_base_/ade20k_512.py', '_base_/schedule_160k.py', '_base_/upernet_vit.py']
-
-subnet = dict(width=1024, depth=24, checkpoint='subnets/mmseg/L.pth')
-
-model = dict(
-    backbone=dict(
-        arch=dict(
-            embed_dims=subnet['width'],
-            num_layers=subnet['depth'],
-            num_heads=subnet['width'] // 64,
-            feedforward_channels=subnet['width'] * 4,
-        ),
-        # Blocks 4, 6, 8, 12 of 12; indices count from 0.
-        out_indices=[
-            subnet['depth'] * 4 // 12 - 1,
-            subnet['depth'] * 6 // 12 - 1,
-            subnet['depth'] * 8 // 12 - 1,
-            subnet['depth'] - 1,
-        ],
-        drop_path_rate=0.2,
-        init_cfg=dict(checkpoint=subnet['checkpoint']),
-    ),
-    neck=dict(embed_dims=subnet['width']),
-    decode_head=dict(in_channels=[subnet['width'], subnet['width'], subnet['width'], subnet['width']]),
-    auxiliary_head=dict(in_channels=subnet['width']),
-)
+subnet = 'L'
+model = fill_in(_base_.model, 'poa_vitl', subnet, 'mmseg', drop_path_rate=0.2)
 optim_wrapper = dict(optimizer=dict(lr=4e-5), paramwise_cfg=dict(layer_decay_rate=0.9))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=1500),
-    dict(type='PolyLR', power=1.0, eta_min=1e-7, by_epoch=False, begin=1500, end=160000),
-]

@@ -1,33 +1,9 @@
-"""ViT-S out of a checkpoint, UPerNet on ADE20K (POA, sec. 4).
+"""UPerNet with ViT-S on ADE20K (POA, sec. 4)."""
 
-tools/extract.py CHECKPOINT --subnets S --format mmseg --out subnets/mmseg
-tools/dist_train.sh configs/ade20k/upernet_vits_160k.py 8
-"""
+_base_ = ['_base_/upernet_vit.py', '_base_/schedule_160k.py']
 
-_base_ = ['_base_/runtime.py', '_base_/ade20k_512.py', '_base_/schedule_160k.py', '_base_/upernet_vit.py']
+from poa_mm.extraction import fill_in
 
-subnet = dict(width=384, depth=12, checkpoint='subnets/mmseg/S.pth')
-
-model = dict(
-    backbone=dict(
-        arch=dict(
-            embed_dims=subnet['width'],
-            num_layers=subnet['depth'],
-            num_heads=subnet['width'] // 64,
-            feedforward_channels=subnet['width'] * 4,
-        ),
-        # Blocks 4, 6, 8, 12 of 12; indices count from 0.
-        out_indices=[
-            subnet['depth'] * 4 // 12 - 1,
-            subnet['depth'] * 6 // 12 - 1,
-            subnet['depth'] * 8 // 12 - 1,
-            subnet['depth'] - 1,
-        ],
-        drop_path_rate=0.1,
-        init_cfg=dict(checkpoint=subnet['checkpoint']),
-    ),
-    neck=dict(embed_dims=subnet['width']),
-    decode_head=dict(in_channels=[subnet['width'], subnet['width'], subnet['width'], subnet['width']]),
-    auxiliary_head=dict(in_channels=subnet['width']),
-)
+subnet = 'S'
+model = fill_in(_base_.model, 'poa_vitl', subnet, 'mmseg', drop_path_rate=0.1)
 optim_wrapper = dict(optimizer=dict(lr=6e-5), paramwise_cfg=dict(layer_decay_rate=0.8))

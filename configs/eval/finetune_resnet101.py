@@ -1,12 +1,9 @@
-"""ResNet-101 out of a checkpoint, fine-tuned on ImageNet-1K (POA, sec. 4).
-
-tools/extract.py CHECKPOINT --subnets R101 --out subnets
-tools/dist_train.sh configs/eval/finetune_resnet101.py 8
-"""
+"""ResNet-101 fine-tuned on ImageNet-1K (POA, sec. 4)."""
 
 _base_ = ['_base_/resnet.py', '_base_/finetune.py', '_base_/epochs_100.py']
 
-subnet = dict(depth=101, checkpoint='subnets/R101.pth')
+from poa_mm.extraction import fill_in
 
-model = dict(backbone=dict(depth=subnet['depth'], init_cfg=dict(checkpoint=subnet['checkpoint'])))
+subnet = 'R101'
+model = fill_in(_base_.model, 'poa_resnet152', subnet, 'mmpretrain')
 optim_wrapper = dict(optimizer=dict(lr=0.001), paramwise_cfg=dict(layer_decay_rate=0.4))

@@ -1,23 +1,9 @@
-"""Swin-S out of a checkpoint, fine-tuned on ImageNet-1K (POA, sec. 4).
-
-tools/extract.py CHECKPOINT --subnets S --out subnets
-tools/dist_train.sh configs/eval/finetune_swins.py 8
-"""
+"""Swin-S fine-tuned on ImageNet-1K (POA, sec. 4)."""
 
 _base_ = ['_base_/swin.py', '_base_/finetune.py', '_base_/epochs_100_of_200.py']
 
-subnet = dict(width=96, depth=18, checkpoint='subnets/S.pth')
+from poa_mm.extraction import fill_in
 
-model = dict(
-    backbone=dict(
-        arch=dict(
-            embed_dims=subnet['width'],
-            depths=[2, 2, subnet['depth'], 2],
-            num_heads=[subnet['width'] // 16, subnet['width'] // 8, subnet['width'] // 4, subnet['width'] // 2],
-        ),
-        drop_path_rate=0.2,
-        init_cfg=dict(checkpoint=subnet['checkpoint']),
-    ),
-    head=dict(in_channels=subnet['width'] * 8),
-)
+subnet = 'S'
+model = fill_in(_base_.model, 'poa_swinb', subnet, 'mmpretrain', drop_path_rate=0.2)
 optim_wrapper = dict(optimizer=dict(lr=0.001), paramwise_cfg=dict(layer_decay_rate=0.4))

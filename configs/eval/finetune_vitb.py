@@ -1,24 +1,9 @@
-"""ViT-B out of a checkpoint, fine-tuned on ImageNet-1K (POA, sec. 4).
-
-tools/extract.py CHECKPOINT --subnets B --out subnets
-tools/dist_train.sh configs/eval/finetune_vitb.py 8
-"""
+"""ViT-B fine-tuned on ImageNet-1K (POA, sec. 4)."""
 
 _base_ = ['_base_/vit.py', '_base_/finetune.py', '_base_/epochs_100_of_200.py']
 
-subnet = dict(width=768, depth=12, checkpoint='subnets/B.pth')
+from poa_mm.extraction import fill_in
 
-model = dict(
-    backbone=dict(
-        arch=dict(
-            embed_dims=subnet['width'],
-            num_layers=subnet['depth'],
-            num_heads=subnet['width'] // 64,
-            feedforward_channels=subnet['width'] * 4,
-        ),
-        drop_path_rate=0.2,
-        init_cfg=dict(checkpoint=subnet['checkpoint']),
-    ),
-    head=dict(in_channels=subnet['width']),
-)
+subnet = 'B'
+model = fill_in(_base_.model, 'poa_vitl', subnet, 'mmpretrain', drop_path_rate=0.2)
 optim_wrapper = dict(optimizer=dict(lr=0.0007), paramwise_cfg=dict(layer_decay_rate=0.4))

@@ -1,29 +1,8 @@
-"""ViT-S out of a checkpoint, fine-tuned on Flowers-102 (POA, table 12).
+"""ViT-S fine-tuned on Flowers-102 (POA, table 12)."""
 
-tools/extract.py CHECKPOINT --subnets S --out subnets
-tools/dist_train.sh configs/eval/transfer_flowers_vits.py 8
-"""
+_base_ = '_base_/transfer_flowers.py'
 
-_base_ = '_base_/transfer.py'
+from poa_mm.extraction import fill_in
 
-subnet = dict(width=384, depth=12, checkpoint='subnets/S.pth')
-
-model = dict(
-    backbone=dict(
-        arch=dict(
-            embed_dims=subnet['width'],
-            num_layers=subnet['depth'],
-            num_heads=subnet['width'] // 64,
-            feedforward_channels=subnet['width'] * 4,
-        ),
-        drop_path_rate=0.1,
-        init_cfg=dict(checkpoint=subnet['checkpoint']),
-    ),
-    head=dict(num_classes=102, in_channels=subnet['width']),
-)
-data_preprocessor = dict(num_classes=102)
-
-data_root = 'data/Flowers102'
-train_dataloader = dict(dataset=dict(type='Flowers102', data_root=data_root, split='trainval'))
-val_dataloader = dict(dataset=dict(type='Flowers102', data_root=data_root, split='test'))
-test_dataloader = val_dataloader
+subnet = 'S'
+model = fill_in(_base_.model, 'poa_vitl', subnet, 'mmpretrain', drop_path_rate=0.1)

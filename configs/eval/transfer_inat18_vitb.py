@@ -1,19 +1,8 @@
-"""ViT-B on iNaturalist 2018; see transfer_inat18_vits.py."""
+"""ViT-B fine-tuned on iNaturalist 2018 (POA, table 12)."""
 
-_base_ = 'transfer_inat18_vits.py'
+_base_ = '_base_/transfer_inat18.py'
 
-subnet = dict(width=768, depth=12, checkpoint='subnets/B.pth')
+from poa_mm.extraction import fill_in
 
-model = dict(
-    backbone=dict(
-        arch=dict(
-            embed_dims=subnet['width'],
-            num_layers=subnet['depth'],
-            num_heads=subnet['width'] // 64,
-            feedforward_channels=subnet['width'] * 4,
-        ),
-        drop_path_rate=0.2,
-        init_cfg=dict(checkpoint=subnet['checkpoint']),
-    ),
-    head=dict(in_channels=subnet['width']),
-)
+subnet = 'B'
+model = fill_in(_base_.model, 'poa_vitl', subnet, 'mmpretrain', drop_path_rate=0.2)

@@ -1,34 +1,8 @@
-"""ViT-S out of a checkpoint, fine-tuned on iNaturalist 2018 (POA, table 12).
+"""ViT-S fine-tuned on iNaturalist 2018 (POA, table 12)."""
 
-tools/extract.py CHECKPOINT --subnets S --out subnets
-tools/dist_train.sh configs/eval/transfer_inat18_vits.py 8
-"""
+_base_ = '_base_/transfer_inat18.py'
 
-_base_ = '_base_/transfer_inat.py'
+from poa_mm.extraction import fill_in
 
-subnet = dict(width=384, depth=12, checkpoint='subnets/S.pth')
-
-model = dict(
-    backbone=dict(
-        arch=dict(
-            embed_dims=subnet['width'],
-            num_layers=subnet['depth'],
-            num_heads=subnet['width'] // 64,
-            feedforward_channels=subnet['width'] * 4,
-        ),
-        drop_path_rate=0.1,
-        init_cfg=dict(checkpoint=subnet['checkpoint']),
-    ),
-    head=dict(num_classes=8142, in_channels=subnet['width']),
-)
-data_preprocessor = dict(num_classes=8142)
-
-data_root = 'data/inaturalist18'
-train_dataloader = dict(
-    dataset=dict(type='poa_mm.INaturalist', data_root=data_root, ann_file='train2018.json'),
-)
-val_dataloader = dict(
-    dataset=dict(type='poa_mm.INaturalist', data_root=data_root, ann_file='val2018.json', test_mode=True),
-)
-test_dataloader = val_dataloader
-optim_wrapper = dict(optimizer=dict(lr=5e-05))
+subnet = 'S'
+model = fill_in(_base_.model, 'poa_vitl', subnet, 'mmpretrain', drop_path_rate=0.1)

@@ -1,4 +1,4 @@
-"""A linear classifier of every position of a frozen ViT/16 (POA, sec. 4).
+"""A linear classifier of every position of a frozen ViT (POA, sec. 4); fill_in gives the ViT.
 
 Four maps, without the final norm, side by side: one 1 x 1 convolution, no norm, no dropout.
 """
@@ -7,8 +7,8 @@ model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(
         type='SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
+        mean='$mean',
+        std='$std',
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
@@ -18,18 +18,12 @@ model = dict(
     ),
     backbone=dict(
         type='poa_mm.FrozenBackbone',
-        backbone=dict(
-            type='mmpretrain.VisionTransformer',
-            img_size=512,
-            patch_size=16,
-            layer_scale_init_value=1e-5,
-            out_type='featmap',
-            final_norm=False,
-            init_cfg=dict(type='Pretrained'),
-        ),
+        backbone=dict(type='$backbone', img_size=512),
     ),
     decode_head=dict(
         type='FCNHead',
+        in_channels='$channels',
+        channels='$sum(channels)',
         in_index=[0, 1, 2, 3],
         input_transform='resize_concat',
         num_convs=0,

@@ -8,13 +8,10 @@ default_hooks = dict(
     checkpoint=dict(type='poa_mm.AtomicCheckpointHook', by_epoch=False, interval=16000, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
+    backbone_check=dict(type='poa_mm.BackboneCheckHook'),
+    label_map_check=dict(type='poa_mm.LabelMapCheckHook'),
+    batch_size_check=dict(type='poa_mm.BatchSizeCheckHook', min_batch_size=1),
 )
-# Mistakes in files and data are told before the first step.
-custom_hooks = [
-    dict(type='poa_mm.BackboneCheckHook'),
-    dict(type='poa_mm.LabelMapCheckHook'),
-    dict(type='poa_mm.BatchSizeCheckHook', min_batch_size=1),
-]
 
 env_cfg = dict(
     cudnn_benchmark=True,

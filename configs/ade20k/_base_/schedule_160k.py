@@ -1,5 +1,7 @@
 """160 000 iterations of AdamW (POA, sec. 4); the config gives learning rate and layer decay."""
 
+_base_ = ['ade20k_512.py', 'runtime.py']
+
 # The learning rate is for a batch of 16: 2 x 8 GPUs; any other number of GPUs changes it in proportion.
 optim_wrapper = dict(
     type='OptimWrapper',

@@ -1,6 +1,6 @@
 """300 iterations of AdamW: minutes on a CPU."""
 
-_base_ = 'runtime.py'
+_base_ = ['ade20k_small.py', 'runtime.py']
 
 optim_wrapper = dict(
     type='OptimWrapper',

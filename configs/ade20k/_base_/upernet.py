@@ -1,4 +1,4 @@
-"""UPerNet with mmseg's sizes of the heads; the config gives the backbone and its channels."""
+"""UPerNet with mmseg's sizes of the heads, for any backbone with four maps; fill_in gives the backbone."""
 
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 
@@ -6,8 +6,8 @@ model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(
         type='SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
+        mean='$mean',
+        std='$std',
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
@@ -15,8 +15,10 @@ model = dict(
         # Images are tested at any size: padded to whole patches, and the padding is cut off again.
         test_cfg=dict(size_divisor=32),
     ),
+    backbone=dict(type='$backbone', with_cp=False),
     decode_head=dict(
         type='UPerHead',
+        in_channels='$channels',
         in_index=[0, 1, 2, 3],
         pool_scales=(1, 2, 3, 6),
         channels=512,
@@ -28,6 +30,7 @@ model = dict(
     ),
     auxiliary_head=dict(
         type='FCNHead',
+        in_channels='$channels[2]',
         in_index=2,
         channels=256,
         num_convs=1,

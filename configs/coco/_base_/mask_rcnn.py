@@ -1,16 +1,17 @@
-"""Mask R-CNN as in mmdet's _base_, for any backbone with strides 4, 8, 16, 32."""
+"""Mask R-CNN as in mmdet's _base_, for any backbone with strides 4, 8, 16, 32; fill_in gives the backbone."""
 
 model = dict(
     type='MaskRCNN',
     data_preprocessor=dict(
         type='DetDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
+        mean='$mean',
+        std='$std',
         bgr_to_rgb=True,
         pad_mask=True,
         pad_size_divisor=32,
     ),
-    neck=dict(type='FPN', out_channels=256, num_outs=5),
+    backbone=dict(type='$backbone', with_cp=False),
+    neck=dict(type='FPN', in_channels='$channels', out_channels=256, num_outs=5),
     rpn_head=dict(
         type='RPNHead',
         in_channels=256,

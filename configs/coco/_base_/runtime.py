@@ -3,11 +3,6 @@ default_scope = 'mmdet'
 # The class of the data needs mmdet; where that is missing, the command says so by itself.
 custom_imports = dict(imports=['poa_mm', 'poa_mm.datasets.coco'], allow_failed_imports=True)
 
-custom_hooks = [
-    dict(type='poa_mm.BackboneCheckHook'),
-    dict(type='poa_mm.DatasetCheckHook'),
-    dict(type='poa_mm.BatchSizeCheckHook', min_batch_size=1),
-]
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
@@ -15,6 +10,9 @@ default_hooks = dict(
     checkpoint=dict(type='poa_mm.AtomicCheckpointHook', interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='DetVisualizationHook'),
+    backbone_check=dict(type='poa_mm.BackboneCheckHook'),
+    dataset_check=dict(type='poa_mm.DatasetCheckHook'),
+    batch_size_check=dict(type='poa_mm.BatchSizeCheckHook', min_batch_size=1),
 )
 env_cfg = dict(
     cudnn_benchmark=False,

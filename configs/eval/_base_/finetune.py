@@ -11,8 +11,4 @@ optim_wrapper = dict(
     lr_scaling=dict(rule='linear', batch_size=128, base_batch_size=1024),
     paramwise_cfg=dict(no_decay=['pos_embed', 'cls_token', 'relative_position_bias_table']),
 )
-custom_hooks = [
-    dict(type='poa_mm.BackboneCheckHook'),
-    dict(type='poa_mm.BatchSizeCheckHook', min_batch_size=1),
-    dict(type='EMAHook', momentum=4e-5),
-]
+default_hooks = dict(ema=dict(type='EMAHook', momentum=4e-5))

@@ -7,7 +7,6 @@
 _base_ = 'runtime.py'
 
 data_root = 'data/imagenette5_128'
-data_preprocessor = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -61,4 +60,3 @@ param_scheduler = [
 ]
 train_cfg = dict(by_epoch=True, max_epochs=10, val_interval=5)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10, max_keep_ckpts=1))
-custom_hooks = [dict(type='poa_mm.BackboneCheckHook'), dict(type='poa_mm.BatchSizeCheckHook', min_batch_size=1)]

@@ -2,7 +2,6 @@
 
 data_root = 'data/imagenet'
 
-data_preprocessor = dict(num_classes=1000, mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
 bgr_mean, bgr_std = [103.53, 116.28, 123.675], [57.375, 57.12, 58.395]
 
 train_pipeline = [

@@ -1,13 +1,9 @@
-"""A classifier on a ResNet with GroupNorm (POA, sec. 4): the means of stages 2 to 4; the config gives the depth."""
+"""A classifier on a ResNet with GroupNorm (POA, sec. 4): the means of stages 2 to 4; fill_in gives the ResNet."""
 
 model = dict(
     type='ImageClassifier',
-    backbone=dict(
-        type='ResNet',
-        norm_cfg=dict(type='GN', num_groups=32),
-        out_indices=(1, 2, 3),
-        init_cfg=dict(type='Pretrained'),
-    ),
+    data_preprocessor=dict(num_classes=1000, mean='$mean', std='$std', to_rgb=True),
+    backbone=dict(type='$backbone', out_indices=(1, 2, 3)),
     neck=dict(type='poa_mm.ConcatPool'),
     head=dict(
         type='LinearClsHead',

@@ -8,6 +8,8 @@ default_hooks = dict(
     checkpoint=dict(type='poa_mm.AtomicCheckpointHook', interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='VisualizationHook', enable=False),
+    backbone_check=dict(type='poa_mm.BackboneCheckHook'),
+    batch_size_check=dict(type='poa_mm.BatchSizeCheckHook', min_batch_size=1),
 )
 env_cfg = dict(
     cudnn_benchmark=True,

@@ -38,4 +38,3 @@ param_scheduler = [
 ]
 train_cfg = dict(by_epoch=True, max_epochs=1000, val_interval=10)
 default_hooks = dict(checkpoint=dict(interval=50))
-custom_hooks = [dict(type='poa_mm.BackboneCheckHook'), dict(type='poa_mm.BatchSizeCheckHook', min_batch_size=1)]

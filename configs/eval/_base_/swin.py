@@ -1,20 +1,14 @@
-"""A classifier on a Swin/W7 (POA, sec. 4): the mean of the last stage; the config gives the size."""
+"""A classifier on a Swin (POA, sec. 4): the mean of the last stage; fill_in gives the Swin."""
 
 model = dict(
     type='ImageClassifier',
-    backbone=dict(
-        type='SwinTransformer',
-        img_size=224,
-        patch_size=4,
-        window_size=7,
-        pad_small_map=True,
-        out_indices=(0, 1, 2, 3),  # with the norms of all stages, as extracted; the head takes the last
-        init_cfg=dict(type='Pretrained'),
-    ),
+    data_preprocessor=dict(num_classes=1000, mean='$mean', std='$std', to_rgb=True),
+    backbone=dict(type='$backbone'),  # gives the normed maps of all stages, of which the neck takes the last
     neck=dict(type='GlobalAveragePooling'),
     head=dict(
         type='LinearClsHead',
         num_classes=1000,
+        in_channels='$feature_dims',
         loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
     ),
     train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),

@@ -1,18 +1,14 @@
-"""A classifier on a plain ViT/16 (POA, sec. 4): the class token after the final norm; the config gives the size."""
+"""A classifier on a plain ViT (POA, sec. 4): the class token after the final norm; fill_in gives the ViT."""
 
 model = dict(
     type='ImageClassifier',
-    backbone=dict(
-        type='VisionTransformer',
-        img_size=224,
-        patch_size=16,
-        layer_scale_init_value=1e-5,
-        init_cfg=dict(type='Pretrained'),
-    ),
+    data_preprocessor=dict(num_classes=1000, mean='$mean', std='$std', to_rgb=True),
+    backbone=dict(type='$backbone'),
     neck=None,
     head=dict(
         type='VisionTransformerClsHead',
         num_classes=1000,
+        in_channels='$feature_dims',
         loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
     ),
     train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),

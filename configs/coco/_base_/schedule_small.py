@@ -1,6 +1,6 @@
 """600 iterations of 4 images, without validation on the way."""
 
-_base_ = 'runtime.py'
+_base_ = ['coco_small.py', 'runtime.py']
 
 steps = 600
 optim_wrapper = dict(
@@ -21,6 +21,6 @@ param_scheduler = [
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=steps, val_interval=steps)
 default_hooks = dict(
     logger=dict(interval=20),
-    checkpoint=dict(type='poa_mm.AtomicCheckpointHook', by_epoch=False, interval=steps, max_keep_ckpts=1),
+    checkpoint=dict(by_epoch=False, interval=steps, max_keep_ckpts=1),
 )
-log_processor = dict(type='LogProcessor', window_size=20, by_epoch=False)
+log_processor = dict(window_size=20, by_epoch=False)

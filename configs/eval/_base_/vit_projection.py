@@ -1,0 +1,16 @@
+"""The same behind the first layer of the projection head, without mixing of images (POA, sec. 4)."""
+
+_base_ = 'vit.py'
+
+model = dict(
+    # The checkpoint that the network was extracted from; None starts this layer untrained.
+    neck=dict(
+        _delete_=True,
+        type='poa_mm.ProjectionLayer',
+        in_channels='$feature_dims',
+        hidden_dims=2048,
+        checkpoint='work_dirs/poa_vitl/iter_1107200.pth',
+    ),
+    head=dict(_delete_=True, type='LinearClsHead', num_classes=1000, in_channels=2048),
+    train_cfg=None,
+)
