@@ -11,6 +11,7 @@ from mmengine.registry import DefaultScope
 
 from poa_mm.errors import UserError
 from poa_mm.extraction import build_backbone, config_inputs, export_subnet, fill_in, find_network
+from poa_mm.launch import load_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 RECIPES = ('poa_vit_small', 'poa_swin_small', 'poa_resnet_small')
@@ -92,6 +93,9 @@ def test_from_any_folder_and_plain_when_dumped(in_tmp):
     text = Path('plain.py').read_text()
     assert 'fill_in' not in text and 'import' not in text.replace('custom_imports', '').replace('imports=', '')
     assert Config.fromfile('plain.py').to_dict() == cfg.to_dict()
+    assert load_config('plain.py', {}, None, 'none').model == cfg.model
+    larger = load_config(leaf, dict(subnet='576x15'), None, 'none').model
+    assert larger.backbone.arch.num_layers == 15 and larger.neck[1].in_channels == [576] * 4
 
 
 def test_mistakes(in_tmp):

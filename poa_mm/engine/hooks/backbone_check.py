@@ -13,7 +13,7 @@ from mmengine.runner.base_loop import BaseLoop
 from torch import Tensor, nn
 
 from poa_mm.errors import UserError
-from poa_mm.extraction import ExtractedNetwork, is_extracted
+from poa_mm.extraction import is_extracted
 from poa_mm.files import load_weights
 from poa_mm.models.backbones import family_of
 from poa_mm.registry import HOOKS
@@ -104,7 +104,7 @@ def check_backbone(backbone: nn.Module, init_cfg: Mapping[str, Any]) -> None:
     if any(problems.values()):
         listed = '; '.join(f'{kind}: {items}' for kind, items in problems.items() if items)
         raise UserError(
-            f'{path}{_origin(path, contents)} does not fit the backbone {type(backbone).__name__}: {listed}; '
+            f'{path}{_origin(contents)} does not fit the backbone {type(backbone).__name__}: {listed}; '
             "the file must hold the backbone's size, written by tools/extract.py with the --format of its toolbox"
         )
 
@@ -126,11 +126,11 @@ def _is_resized(backbone: nn.Module, name: str, value: Tensor) -> bool:
     return family is not None and family.is_resized(backbone, name, value)
 
 
-def _origin(path: str, contents: Mapping[str, Any]) -> str:
+def _origin(contents: Mapping[str, Any]) -> str:
     if not is_extracted(contents):
         return ''
-    network = ExtractedNetwork.from_contents(contents, path)
-    return f' (sub-network {network.subnet}, --format {network.format})'
+    meta = contents['meta']
+    return f' (sub-network {meta["subnet"]}, --format {meta.get("format", "mmpretrain")})'
 
 
 def _listed(items: list[str], most: int) -> str:
