@@ -7,50 +7,14 @@ import torch
 from mmengine.registry import MODELS
 
 import examples.elastic_convnext  # noqa: F401 (registers it)
+from tests.helpers.networks import CONVNEXT, RESNET, SWIN, SWIN_TWO_STAGES, VIT
 
 SMALL = {
-    'vit': dict(
-        type='ElasticVisionTransformer',
-        img_size=64,
-        patch_size=16,
-        widths=(32, 64, 16),
-        depths=(2, 4),
-        head_dim=16,
-        layer_scale_init_value=0.1,
-    ),
-    'swin': dict(
-        type='ElasticSwinTransformer',
-        img_size=64,
-        widths=(16, 32, 8),
-        depths=(2, 4),
-        stage_depths=(2, 1, None, 2),
-        head_dim=8,
-    ),
-    'swin_two_stages': dict(
-        type='ElasticSwinTransformer',
-        img_size=64,
-        widths=(16, 32, 16),
-        depths=(1, 3, 2),
-        stage_depths=(None, 2),
-        head_dim=8,
-        window_size=4,
-        mask_stride=8,
-    ),
-    'resnet': dict(
-        type='ElasticResNet',
-        widths=(8, 16, 4),
-        depths=((1, 1), (1, 2), (1, 3), (2, 2)),
-        stem_channels=8,
-        out_channels=32,
-        num_groups=4,
-    ),
-    'convnext': dict(
-        type='ElasticConvNeXt',
-        widths=(8, 16, 4),
-        depths=(2, 4),
-        stage_depths=(1, 2, 1),
-        layer_scale_init_value=0.5,
-    ),
+    'vit': {**VIT, 'img_size': 64, 'patch_size': 16},
+    'swin': SWIN,
+    'swin_two_stages': SWIN_TWO_STAGES,
+    'resnet': RESNET,
+    'convnext': CONVNEXT,
 }
 REAL = {
     'swin': (dict(type='ElasticSwinTransformer'), ['T', 'S', 'B', '96x7', '112x6', '112x11', '128x6', '128x17']),

@@ -4,33 +4,12 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 
+from tests.helpers.networks import RESNET, SWIN, VIT
+
 SMALL = {
-    'vit': (
-        dict(type='ElasticVisionTransformer', img_size=32, patch_size=8, widths=(16, 32, 8), depths=(2, 8), head_dim=8),
-        '24x7',
-    ),
-    'swin': (
-        dict(
-            type='ElasticSwinTransformer',
-            img_size=64,
-            widths=(16, 32, 8),
-            depths=(2, 4),
-            stage_depths=(2, 1, None, 2),
-            head_dim=8,
-        ),
-        '24x3',
-    ),
-    'resnet': (
-        dict(
-            type='ElasticResNet',
-            widths=(8, 16, 4),
-            depths=((1, 1), (1, 2), (1, 3), (2, 2)),
-            stem_channels=8,
-            out_channels=32,
-            num_groups=4,
-        ),
-        '12x1-2-2-2',
-    ),
+    'vit': ({**VIT, 'img_size': 32, 'depths': (2, 8)}, '24x7'),
+    'swin': (SWIN, '24x3'),
+    'resnet': (RESNET, '12x1-2-2-2'),
 }
 
 

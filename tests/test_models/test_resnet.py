@@ -11,8 +11,9 @@ from mmseg.registry import MODELS as MMSEG
 
 from poa_mm.elastic import SubnetSampler, collect_slice_rules
 from poa_mm.models import ElasticResNet, StaticResNet
+from poa_mm.registry import MODELS as POA_MM
+from tests.helpers.networks import RESNET
 
-SMALL = dict(widths=(8, 16, 4), depths=((1, 1), (1, 2), (1, 3), (2, 2)), stem_channels=8, out_channels=32, num_groups=4)
 GN = dict(type='GN', num_groups=32)
 
 
@@ -56,7 +57,7 @@ def test_only_products_with_sliced_inputs_are_scaled(real):
 @torch.no_grad()
 @pytest.mark.parametrize('height, width', [(224, 224), (50, 71)])
 def test_equals_the_static_network_at_any_size(random_backbone, height, width):
-    model = random_backbone(dict(type='ElasticResNet', **SMALL))
+    model = random_backbone(RESNET)
     for subnet in ['intact', '12x1-2-2-2']:
         network = MODELS.build(model.static_config(subnet))
         network.load_state_dict(model.extract(subnet), strict=True)
@@ -150,7 +151,7 @@ def test_layer_depths(real):
 
 @torch.no_grad()
 def test_mask_token_stands_where_the_mask_is(random_backbone):
-    model = random_backbone(dict(type='ElasticResNet', **SMALL))
+    model = random_backbone(RESNET)
     stem = []
     model.layer1.get_submodule('0').register_forward_pre_hook(lambda _, args: stem.append(args[0]))
     images, masks = torch.randn(2, 3, 64, 96), torch.rand(2, 4 * 6) < 0.5
@@ -166,7 +167,7 @@ def test_mask_token_stands_where_the_mask_is(random_backbone):
 @pytest.mark.parametrize('shape, cells', [((64, 64), 15), ((80, 80), 25)])
 def test_masks_that_do_not_fit_are_refused(shape, cells):
     with pytest.raises(ValueError, match='multiples of 32'):
-        ElasticResNet(**SMALL)([torch.randn(1, 3, *shape)], torch.zeros(1, cells, dtype=torch.bool))
+        POA_MM.build(RESNET)([torch.randn(1, 3, *shape)], torch.zeros(1, cells, dtype=torch.bool))
 
 
 @pytest.mark.parametrize(

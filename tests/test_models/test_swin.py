@@ -17,8 +17,8 @@ from poa_mm.models.backbones.windows import (
     relative_position_index,
     shift_mask,
 )
-
-SMALL = dict(img_size=64, widths=(16, 32, 8), depths=(2, 4), stage_depths=(2, 1, None, 2), head_dim=8)
+from poa_mm.registry import MODELS as POA_MM
+from tests.helpers.networks import SWIN
 
 
 @pytest.fixture(scope='module')
@@ -77,7 +77,7 @@ def test_relative_positions_are_mmpretrains(window_size):
 
 
 def test_shift_mask_is_built_once_and_survives_inference_mode():
-    model = ElasticSwinTransformer(**SMALL)
+    model = POA_MM.build(SWIN)
     images = torch.randn(1, 3, 64, 128)
     with torch.inference_mode():
         model.image_features(images)
@@ -108,7 +108,7 @@ def test_every_second_active_block_is_shifted(real, depth):
 @torch.no_grad()
 @pytest.mark.parametrize('height, width', [(64, 64), (224, 224), (50, 71), (17, 230)])
 def test_equals_mmpretrain_at_any_size(random_backbone, height, width):
-    model = random_backbone(dict(type='ElasticSwinTransformer', **SMALL))
+    model = random_backbone(SWIN)
     for subnet in ['intact', '24x3']:
         network = MMPRETRAIN.build(model.static_config(subnet))
         network.load_state_dict(model.extract(subnet), strict=True)
@@ -139,7 +139,7 @@ def test_mmseg_loads_it_strictly(real, name):
 
 @torch.no_grad()
 def test_a_mask_cell_hides_its_pixels_and_no_others(random_backbone):
-    model = random_backbone(dict(type='ElasticSwinTransformer', **SMALL))
+    model = random_backbone(SWIN)
     images = torch.randn(1, 3, 64, 96)
     masks = torch.zeros(1, 4 * 6, dtype=torch.bool)
     masks[0, 6 * 1 + 2] = True  # pixels 16 to 31 of the rows, 32 to 47 of the columns
@@ -153,7 +153,7 @@ def test_a_mask_cell_hides_its_pixels_and_no_others(random_backbone):
 
 @pytest.mark.parametrize('shape, cells', [((64, 64), 15), ((80, 80), 25)])
 def test_masks_that_do_not_fit_are_refused(shape, cells):
-    model = ElasticSwinTransformer(**SMALL)
+    model = POA_MM.build(SWIN)
     with pytest.raises(ValueError, match='multiples of 32'):
         model([torch.randn(1, 3, *shape)], torch.zeros(1, cells, dtype=torch.bool))
 
@@ -184,7 +184,7 @@ def test_drop_path_rises_over_all_blocks(real):
 
 def test_drop_path_runs_on_samples_of_both_sizes():
     torch.manual_seed(0)
-    model = ElasticSwinTransformer(**SMALL, drop_path_rate=0.5).train()
+    model = POA_MM.build({**SWIN, 'drop_path_rate': 0.5}).train()
     crops = [torch.randn(4, 3, 64, 64), torch.randn(6, 3, 32, 32)]
     first, second = model(crops), model(crops)
     assert all(features.isfinite().all() for features, _ in first)
@@ -202,7 +202,7 @@ def test_start(real):
 
 
 def test_mixed_precision():
-    model = ElasticSwinTransformer(**SMALL)
+    model = POA_MM.build(SWIN)
     with torch.autocast('cpu', torch.bfloat16):
         features = model.image_features(torch.randn(2, 3, 64, 64), '24x3')
     assert features.isfinite().all()
