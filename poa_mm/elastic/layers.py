@@ -1,8 +1,8 @@
 """Layers whose leading slice is a smaller layer.
 
-A layer learns its size from its input: an input of ``D`` out of ``D_max`` features means the slice of that
+A layer takes its size from its input: an input of ``D`` out of ``D_max`` features means the slice of that
 width. Where the input is not elastic (a patch embedding), the number of outputs is an argument. A full-size
-call is the plain PyTorch layer. Parameters bear the names and shapes of the plain layer.
+call is the plain PyTorch layer. Parameters have the names and shapes of the plain layer.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ class ElasticConv2d(nn.Conv2d):
         """``(N, m, H, W) -> (N, n, H', W')``.
 
         Args:
-            x: The input; its channels say the slice where the input is elastic.
-            out_channels: The slice where only the output is elastic.
+            x: The input; its channels determine the slice if the input is elastic.
+            out_channels: The slice if only the output is elastic.
         """
         if self.elastic_in:
             size, full = x.shape[1], self.in_channels

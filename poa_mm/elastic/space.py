@@ -147,7 +147,7 @@ class SubnetSpace:
         return list(found)
 
     def describe(self) -> str:
-        """One sentence that tells a user what the space holds."""
+        """What the space holds, in one sentence for messages."""
         listed = {
             'widths': ', '.join(map(str, self.widths)),
             'depths': f'{self.smallest.depth} to {self.intact.depth}'

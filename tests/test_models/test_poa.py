@@ -256,5 +256,5 @@ def test_bad_batches():
         model.compute_losses(globals_, locals_, None, teacher_temp=0.05)
     with pytest.raises(ValueError, match='do not fit 6 crops of 4 x 4 patches'):
         model.compute_losses(globals_, locals_, masks[:, :9], teacher_temp=0.05)
-    with pytest.raises(ValueError, match='no multiple of patch_size 8'):
+    with pytest.raises(ValueError, match='not a multiple of patch_size 8'):
         model.compute_losses(globals_[..., :30], locals_, masks, teacher_temp=0.05)

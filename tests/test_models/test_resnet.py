@@ -173,7 +173,7 @@ def test_masks_that_do_not_fit_are_refused(shape, cells):
 @pytest.mark.parametrize(
     'wrong, message',
     [
-        (dict(widths=(48, 64, 16)), '48 channels are no multiple of num_groups 32'),
+        (dict(widths=(48, 64, 16)), '48 channels are not a multiple of num_groups 32'),
         (dict(stem_channels=40), '40 channels'),
         (dict(depths=((3, 3), (8, 4))), 'depths must be'),
         (dict(mask_stride=64), 'must be a multiple of 4 and divide 32, got 64'),

@@ -213,8 +213,8 @@ def test_mixed_precision():
     'wrong, message',
     [
         (dict(stage_depths=(2, 2, 2)), 'one None'),
-        (dict(widths=(20, 40, 20)), 'no multiple of head_dim 16'),
-        (dict(img_size=100), 'no multiple of the stride of the last map, 32'),
+        (dict(widths=(20, 40, 20)), 'not a multiple of head_dim 16'),
+        (dict(img_size=100), 'not a multiple of the stride of the last map, 32'),
         (dict(mask_stride=12), 'must be a multiple of 4 and divide 32, got 12'),
         (dict(depths=(6, 2)), 'depths must be'),
     ],

@@ -139,9 +139,9 @@ def test_layer_depths_are_mmpretrain_s():
 @pytest.mark.parametrize(
     'kwargs, message',
     [
-        (dict(img_size=100), 'img_size 100 is no multiple of patch_size 16; the nearest are 96 and 112'),
+        (dict(img_size=100), 'img_size 100 is not a multiple of patch_size 16; the nearest are 96 and 112'),
         (dict(widths=(384, 1024, 96)), r'widths must be \(first, last, step\)'),
-        (dict(widths=(96, 192, 32)), 'width 96 is no multiple of head_dim 64'),
+        (dict(widths=(96, 192, 32)), 'width 96 is not a multiple of head_dim 64'),
         (dict(depths=(6, 4)), 'depths must be'),
     ],
 )

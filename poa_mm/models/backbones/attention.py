@@ -1,4 +1,4 @@
-"""The attention product, by the fastest way that the device has."""
+"""The attention product, computed in the fastest way on the device."""
 
 from __future__ import annotations
 

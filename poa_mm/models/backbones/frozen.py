@@ -1,4 +1,4 @@
-"""Any backbone, held fixed."""
+"""Any backbone, frozen."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ class FrozenBackbone(BaseModule):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Any:
-        """What the backbone makes of images ``(N, 3, H, W)``: for most, a tuple of maps ``(N, C, h, w)``."""
+        """Output of the backbone for images ``(N, 3, H, W)``: for most, a tuple of maps ``(N, C, h, w)``."""
         return self.backbone(images)

@@ -21,7 +21,7 @@ class MaskCells:
         last_stride: Pixels of a position of the last map.
 
     Raises:
-        UserError: If a cell is no whole number of stem positions, or a last position no whole number of cells.
+        UserError: If a cell is not a whole number of stem positions, or a last position not a whole number of cells.
     """
 
     stem_stride: int

@@ -66,8 +66,8 @@ class ElasticResNet(ElasticBackbone):
     """ResNet that holds all its sub-networks (POA, sec. 3.1); GroupNorm throughout.
 
     A width is the middle channels of the first stage. What enters and leaves a block does not change, hence all
-    sub-networks have features of one size. Parameters bear the names and shapes of ``mmpretrain.ResNet`` with
-    GroupNorm, plus ``mask_token``, which stands for masked positions after the max-pool.
+    sub-networks have features of one size. Parameters have the names and shapes of ``mmpretrain.ResNet`` with
+    GroupNorm, plus ``mask_token``, which replaces masked positions after the max-pool.
 
     Args:
         widths: Smallest and largest number of middle channels of the first stage, and the step between; it
@@ -82,7 +82,7 @@ class ElasticResNet(ElasticBackbone):
         init_cfg: Initialisation config of MMEngine, for example a checkpoint.
 
     Raises:
-        UserError: If a number of channels is no multiple of the groups, the mask cells do not fit the maps, or
+        UserError: If a number of channels is not a multiple of the groups, the mask cells do not fit the maps, or
             a range is empty.
     """
 
@@ -113,7 +113,7 @@ class ElasticResNet(ElasticBackbone):
         )
         for channels in (*self.space.widths, stem_channels, out_channels):
             if channels % num_groups:
-                raise UserError(f'{channels} channels are no multiple of num_groups {num_groups}')
+                raise UserError(f'{channels} channels are not a multiple of num_groups {num_groups}')
         self.stem_channels, self.out_channels, self.num_groups = stem_channels, out_channels, num_groups
         self.cells = MaskCells(STEM_STRIDE, mask_stride, STEM_STRIDE * 2 ** (len(depths) - 1))
         self.with_cp = with_cp
@@ -173,7 +173,7 @@ class ElasticResNet(ElasticBackbone):
     def static_config(self, subnet: Subnet | str | None = None) -> dict:
         """Config of the ResNet that a sub-network becomes.
 
-        ``mmpretrain.ResNet`` where that can say the size: the depth of a published ResNet, and a width that
+        ``mmpretrain.ResNet`` if it can express the size: the depth of a published ResNet, and a width that
         divides the output channels. Else :class:`StaticResNet`.
         """
         subnet = self.resolve(subnet)
@@ -209,7 +209,7 @@ class ElasticResNet(ElasticBackbone):
         )
 
     def dense_config(self, subnet: Subnet | str | None, toolbox: str) -> dict:
-        """Config of ``mmdet.ResNet`` or its twin in mmseg where these can say the size, else :class:`StaticResNet`.
+        """Config of ``mmdet.ResNet`` or its twin in mmseg if they can express the size, else :class:`StaticResNet`.
 
         Theirs have the depth of a published ResNet and four times as many output as middle channels.
         """

@@ -152,7 +152,7 @@ class ElasticPatchMerging(nn.Module):
 class ElasticSwinTransformer(ElasticBackbone):
     """Swin Transformer that holds all its sub-networks (POA, sec. 3.1).
 
-    Parameters bear the names and shapes of ``mmpretrain.SwinTransformer`` of the intact size with all output
+    Parameters have the names and shapes of ``mmpretrain.SwinTransformer`` of the intact size with all output
     norms, plus ``mask_token``. Every second block *of a sub-network* has shifted windows, so each is a genuine
     Swin; the authors tie the shift to the intact network's blocks, which agrees at full depth. Crops of several
     sizes run concatenated through all layers that work per token; windows are cut for each size.
@@ -173,7 +173,7 @@ class ElasticSwinTransformer(ElasticBackbone):
         init_cfg: Initialisation config of MMEngine, for example a checkpoint.
 
     Raises:
-        UserError: If not exactly one stage is elastic, a width is no multiple of the head size, the last map or
+        UserError: If not exactly one stage is elastic, a width is not a multiple of the head size, the last map or
             the mask cells do not tile the image, or a range is empty.
     """
 
@@ -217,10 +217,10 @@ class ElasticSwinTransformer(ElasticBackbone):
         )
         for width in self.space.widths:
             if width % head_dim:
-                raise UserError(f'width {width} is no multiple of head_dim {head_dim}')
+                raise UserError(f'width {width} is not a multiple of head_dim {head_dim}')
         last_stride = patch_size * 2 ** (len(stage_depths) - 1)
         if img_size % last_stride:
-            raise UserError(f'img_size {img_size} is no multiple of the stride of the last map, {last_stride}')
+            raise UserError(f'img_size {img_size} is not a multiple of the stride of the last map, {last_stride}')
         self.img_size, self.patch_size = img_size, patch_size
         self.head_dim, self.window_size = head_dim, window_size
         self.cells = MaskCells(patch_size, mask_stride, last_stride)

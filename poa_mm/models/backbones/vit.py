@@ -38,7 +38,7 @@ class ElasticAttention(nn.Module):
     Args:
         embed_dims: Token size of the intact network.
         head_dim: Size of a head.
-        layer_scale_init_value: Start of the factor on the output; 0 for none.
+        layer_scale_init_value: Initial value of the factor on the output; 0 for none.
         scaled: Whether slices are scaled.
     """
 
@@ -89,7 +89,7 @@ class ElasticTransformerLayer(nn.Module):
 class ElasticVisionTransformer(ElasticBackbone):
     """Vision Transformer that holds all its sub-networks (POA, sec. 3.1).
 
-    Parameters bear the names and shapes of ``mmpretrain.VisionTransformer`` of the intact size, plus
+    Parameters have the names and shapes of ``mmpretrain.VisionTransformer`` of the intact size, plus
     ``mask_token``. Crops of several sizes run concatenated through all layers that work per token;
     attention is computed for each size.
 
@@ -99,14 +99,14 @@ class ElasticVisionTransformer(ElasticBackbone):
         widths: Smallest and largest token size, and the step between.
         depths: Smallest and largest number of blocks, and optionally the step (default 1).
         head_dim: Size of an attention head; the number of heads follows from the width.
-        layer_scale_init_value: Start of LayerScale; 0 for none.
+        layer_scale_init_value: Initial value of LayerScale; 0 for none.
         drop_path_rate: Share of samples that skip a residual branch, the same in all blocks.
         scaled: Whether the products with sliced weights are scaled (False: POA, table 16).
         with_cp: Whether activations are recomputed in the backward pass, block by block.
         init_cfg: Initialisation config of MMEngine, for example a checkpoint.
 
     Raises:
-        UserError: If the patch size does not divide the image size, a width is no multiple of the head
+        UserError: If the patch size does not divide the image size, a width is not a multiple of the head
             size, or a range is empty.
     """
 
@@ -138,7 +138,7 @@ class ElasticVisionTransformer(ElasticBackbone):
         super().__init__(init_cfg)
         if img_size % patch_size:
             raise UserError(
-                f'img_size {img_size} is no multiple of patch_size {patch_size}; '
+                f'img_size {img_size} is not a multiple of patch_size {patch_size}; '
                 f'the nearest are {img_size // patch_size * patch_size} and '
                 f'{(img_size // patch_size + 1) * patch_size}'
             )
@@ -147,7 +147,7 @@ class ElasticVisionTransformer(ElasticBackbone):
         )
         for width in self.space.widths:
             if width % head_dim:
-                raise UserError(f'width {width} is no multiple of head_dim {head_dim}')
+                raise UserError(f'width {width} is not a multiple of head_dim {head_dim}')
         self.img_size, self.patch_size, self.head_dim = img_size, patch_size, head_dim
         self.layer_scale_init_value = layer_scale_init_value
         self.with_cp = with_cp
@@ -209,7 +209,7 @@ class ElasticVisionTransformer(ElasticBackbone):
         """Images ``(N, 3, H, W)`` to tokens with positions ``(N, 1 + P, width)``."""
         height, width_px = images.shape[-2:]
         if height % self.patch_size or width_px % self.patch_size:
-            raise UserError(f'image size {height} x {width_px} is no multiple of patch_size {self.patch_size}')
+            raise UserError(f'image size {height} x {width_px} is not a multiple of patch_size {self.patch_size}')
         x = self.patch_embed.projection(images, width)
         grid = x.shape[-2:]
         x = x.flatten(2).transpose(1, 2)
