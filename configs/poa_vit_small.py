@@ -46,12 +46,7 @@ train_dataloader = dict(
     collate_fn=dict(type='poa_mm.multi_crop_collate', grid=(8, 8), mask_ratio=(0.1, 0.5)),
     dataset=dict(
         type='ViewsDataset',
-        dataset=dict(
-            type='mmpretrain.CustomDataset',
-            data_root=data_root,
-            with_label=False,
-            pipeline=[dict(type='LoadImageFromFile')],
-        ),
+        dataset=dict(type='ImageFolder', data_root=data_root),
         views=views,
     ),
 )

@@ -14,12 +14,7 @@ train_dataloader = dict(
     collate_fn=dict(type='poa_mm.multi_crop_collate', grid=(14, 14)),
     dataset=dict(
         type='ViewsDataset',
-        dataset=dict(
-            type='mmpretrain.CustomDataset',
-            data_root=data_root,
-            with_label=False,
-            pipeline=[dict(type='LoadImageFromFile')],
-        ),
+        dataset=dict(type='ImageFolder', data_root=data_root),
         views=dict(
             global_1=dict(size=224, scale=(0.32, 1.0), blur=0.0, **photometric),
             global_2=dict(size=224, scale=(0.32, 1.0), blur=0.9, solarize=0.2, **photometric),

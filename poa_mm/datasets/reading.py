@@ -8,12 +8,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 from torch.utils.data import Dataset, get_worker_info
 
 from poa_mm.errors import UserError
 from poa_mm.registry import DATASETS
+
+from .decoding import check_pixels
 
 # How mmpretrain's folders and MMEngine's lists say that there are no images.
 EMPTY = ('Found 0 files', 'at least one array')
@@ -50,7 +51,7 @@ def open_dataset(dataset: Mapping | Dataset) -> Dataset:
     return dataset
 
 
-def open_class_folders(path: str | Path) -> BaseDataset:
+def open_class_folders(path: str | Path) -> Dataset:
     """The data set of a folder with one sub-folder of images per class, classes in alphabetical order.
 
     Raises:
@@ -62,22 +63,15 @@ def open_class_folders(path: str | Path) -> BaseDataset:
     classes = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith('.'))
     if not classes:
         raise UserError(f'{path} has no labels: images must lie in one sub-folder per class')
-    config = dict(
-        type='mmpretrain.CustomDataset',
-        data_root=str(path),
-        pipeline=[dict(type='mmpretrain.LoadImageFromFile')],
-        metainfo=dict(classes=tuple(classes)),
-        test_mode=True,
-    )
-    dataset = open_dataset(config)
-    present = {dataset.get_data_info(i)['gt_label'] for i in range(len(dataset))}
-    empty = [name for label, name in enumerate(classes) if label not in present]
+    dataset = open_dataset(dict(type='ImageFolder', data_root=str(path), with_label=True))
+    present = {dataset.metainfo['classes'][label] for label in np.unique(dataset.labels)}
+    empty = [name for name in classes if name not in present]
     if empty:
         raise UserError(f'{path} has class folders without images: {", ".join(empty)}')
     return dataset
 
 
-def open_folder(path: str | Path) -> BaseDataset:
+def open_folder(path: str | Path) -> Dataset:
     """The data set of all images of a folder and its sub-folders, without labels.
 
     Raises:
@@ -85,8 +79,7 @@ def open_folder(path: str | Path) -> BaseDataset:
     """
     if not Path(path).is_dir():
         raise UserError(f'the folder of images {str(path)!r} does not exist')
-    pipeline = [dict(type='mmpretrain.LoadImageFromFile')]
-    return open_dataset(dict(type='mmpretrain.CustomDataset', data_root=str(path), with_label=False, pipeline=pipeline))
+    return open_dataset(dict(type='ImageFolder', data_root=str(path)))
 
 
 def read_image(dataset: Dataset, index: int) -> np.ndarray:
@@ -99,6 +92,8 @@ def read_image(dataset: Dataset, index: int) -> np.ndarray:
     if get_worker_info() is not None:
         cv2.setNumThreads(0)  # the workers are the parallelism
     try:
+        if (path := Path(dataset.get_data_info(index).get('img_path', ''))).is_file():
+            check_pixels(path)
         results = dataset[index]
     except Exception as error:  # every decoder has its own
         path = dataset.get_data_info(index).get('img_path', f'number {index}')
@@ -112,7 +107,7 @@ def read_image(dataset: Dataset, index: int) -> np.ndarray:
     return cv2.cvtColor(results['img'], cv2.COLOR_BGR2RGB)
 
 
-def read_images(dataset: BaseDataset, number: int) -> list[np.ndarray]:
+def read_images(dataset: Dataset, number: int) -> list[np.ndarray]:
     """At most so many images ``(H, W, 3)`` uint8 RGB, drawn with a fixed seed; warns of those that cannot be read.
 
     Raises:

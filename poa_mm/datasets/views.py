@@ -39,11 +39,7 @@ class ViewsDataset(Dataset):
 
         dataset=dict(
             type='ViewsDataset',
-            dataset=dict(
-                type='mmpretrain.CustomDataset',
-                data_root='data/imagenet/train',
-                with_label=False,
-                pipeline=[dict(type='LoadImageFromFile')]),
+            dataset=dict(type='ImageFolder', data_root='data/imagenet/train'),
             views=dict(
                 global_1=dict(size=224, scale=(0.32, 1.0), blur=0.0),
                 global_2=dict(size=224, scale=(0.32, 1.0), blur=0.9, solarize=0.2),

@@ -54,7 +54,7 @@ def test_validation_images_are_enough(tmp_path, monkeypatch, capsys):
     run('--untrained', '--subnets', '16x2', '--val', 'val')
     record = json.loads(Path('out.json').read_text())
     assert record['protocol']['clusters'] == 2 and record['data']['val']['images'] == 6
-    assert 'train' not in record['data'] and 'Measured on CustomDataset val/** (6 images)' in report([record])
+    assert 'train' not in record['data'] and 'Measured on ImageFolder val** (6 images)' in report([record])
     with pytest.raises(SystemExit):
         run('--untrained', '--train', 'val')
     assert '--train and --val go together' in capsys.readouterr().err

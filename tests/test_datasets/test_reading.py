@@ -25,7 +25,7 @@ def test_class_folders(folder):
     dataset = open_class_folders(folder)
     assert dataset.metainfo['classes'] == ('cat', 'dog')
     assert [dataset.get_data_info(i)['gt_label'] for i in range(6)] == [0, 0, 0, 1, 1, 1]
-    assert describe(dataset) == f'CustomDataset {folder}/'
+    assert describe(dataset) == f'ImageFolder {folder}'
     image = read_image(dataset, 5)
     assert np.array_equal(image[..., ::-1], cv2.imread(str(folder / 'dog' / '2.png'))) and image.shape == (7, 7, 3)
 

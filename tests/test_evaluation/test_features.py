@@ -12,7 +12,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from PIL import Image
 
-from poa_mm.datasets import DemoDataset, open_class_folders
+from poa_mm.datasets import DemoDataset, ImageFolder, open_class_folders
 from poa_mm.evaluation import EvalImages, FeatureReader, open_split_pair, thumbnail_features
 
 MEAN, STD = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0)
@@ -49,8 +49,8 @@ def test_images_are_what_pil_gives(folder):
 
 def test_each_image_is_read_once_for_all_networks(folder, monkeypatch):
     reads = []
-    original = BaseDataset.prepare_data
-    monkeypatch.setattr(BaseDataset, 'prepare_data', lambda self, i: reads.append(i) or original(self, i))
+    original = ImageFolder.__getitem__
+    monkeypatch.setattr(ImageFolder, '__getitem__', lambda self, i: reads.append(i) or original(self, i))
     images = EvalImages(open_class_folders(folder), 40, 32)
     reads.clear()
     networks = {'mean': lambda x: x.mean((2, 3)), 'pixels': thumbnail_features}
