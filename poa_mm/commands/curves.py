@@ -22,7 +22,7 @@ def run(args: Namespace) -> None:
     Raises:
         UserError: If nothing was logged in the work dir.
     """
-    from poa_mm.visualization.canvas import save
+    from poa_mm.reporting.pictures import save_figure
     from poa_mm.visualization.curves import draw_curves, read_curves
     from poa_mm.visualization.page import Section, write_page
 
@@ -32,6 +32,6 @@ def run(args: Namespace) -> None:
     values = ', '.join(f'{name} {values[-1]:.4g}' for name, (_, values) in curves.items())
     text = f'To step {last}. Last values: {values}'
     name = Path(args.work_dir).resolve().name
-    picture = save(draw_curves(curves, name), out / 'curves.png')
+    picture = save_figure(draw_curves(curves, name), out / 'curves.png')
     page = write_page(out / 'curves.html', name, [Section('Curves', text, picture)])
     print(f'written: {picture} {page}')

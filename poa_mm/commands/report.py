@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
 from pathlib import Path
 
 from poa_mm.arguments import result_folder
@@ -51,12 +52,22 @@ def report_knn(contents: list[dict], single: list[str], out: Path, k: int | None
         other['results'] = [{**r, 'kind': 'trained alone'} for r in other['results'] if r['kind'] == 'pretrained']
     tables = [f'{c["summary"]} ({c["time"]})\n\n{result_table(c)}\n' for c in [*contents, *others]]
     written = [write_text(out / 'knn.md', '\n'.join(tables))]
+    queries = _common(c['data']['val']['images'] for c in contents)
+    classes = _common(c.get('classes') for c in contents)
     results, alone = ([r for content in group for r in content['results']] for group in (contents, others))
     families = sorted({r['family'] for r in results if r['kind'] in STYLES})
     for family in families:
         chosen, chosen_alone = ([r for r in rows if r.get('family', family) == family] for rows in (results, alone))
         suffix = f'_{family}' if len(families) > 1 else ''
-        written.append(plot_size_curve(chosen, out / f'size_curve{suffix}.png', chosen_alone, k, title))
+        written.append(
+            plot_size_curve(chosen, out / f'size_curve{suffix}.png', chosen_alone, k, title, queries, classes)
+        )
         if any(result['kind'] == 'pretrained' for result in chosen):
-            written.append(plot_heat_map(chosen, out / f'heat_map{suffix}.png', k, title=title))
+            written.append(plot_heat_map(chosen, out / f'heat_map{suffix}.png', k, title=title, queries=queries))
     return written
+
+
+def _common(values: Iterable[int | None]) -> int | None:
+    """The value of all result files; ``None`` where they differ or an older one does not have it."""
+    found = set(values)
+    return found.pop() if len(found) == 1 else None

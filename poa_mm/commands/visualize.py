@@ -48,8 +48,8 @@ def run(args: Namespace) -> None:
 
     from poa_mm.datasets.reading import read_images
     from poa_mm.errors import UserError
+    from poa_mm.reporting.pictures import save_figure
     from poa_mm.visualization.batch import draw_batch, first_batch
-    from poa_mm.visualization.canvas import save
     from poa_mm.visualization.images import open_images
     from poa_mm.visualization.learned import LearnedPictures
     from poa_mm.visualization.networks import open_networks
@@ -64,7 +64,7 @@ def run(args: Namespace) -> None:
         from poa_mm.launch import load_config
 
         cfg = load_config(args.inputs, {}, None, 'none')
-        picture = save(draw_batch(first_batch(cfg, args.number), args.number), args.out / 'inputs.png')
+        picture = save_figure(draw_batch(first_batch(cfg, args.number), args.number), args.out / 'inputs.png')
         text = f'The first crops of {args.inputs}; patches that the students do not see are grey.'
         sections.append(Section('Inputs', text, picture))
     if args.files:

@@ -148,6 +148,7 @@ class Comparison:
             protocol=dict(name=protocol, **settings, amp=self.inputs.amp),
             **{'checkpoint': None, **source},
             files=self.sources,
+            classes=self.classes,
             config=self.inputs.cfg.filename,
             subnets=list(self.inputs.subnets),
             data=dict(**data, unreadable=sorted(set(unreadable.values()))),

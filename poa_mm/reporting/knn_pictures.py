@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from poa_mm.errors import UserError
 
+from .labels import label_points
 from .pictures import save_figure
 
 Results = Sequence[Mapping[str, Any]]
@@ -23,14 +25,24 @@ STYLES = {  # colours that differ for colour-blind readers and in print
 }
 SINGLE_STYLE = dict(color='#D55E00', marker='D', label='each trained alone')
 PIXEL_STYLE = dict(color='black', lw=1, ls=(0, (5, 3)), zorder=2.5, label='raw pixels')
+CHANCE_STYLE = dict(color='#666666', lw=1, ls=(0, (1, 2)), zorder=2.4, label='chance')
+MIN_SPAN = 5.0  # per cent: smallest range of a heat map's colours where the number of queries is not known
+SPAN_ERRORS = 8  # the same in standard errors: of equal networks, most lie within 4 of each other
 
 
 def plot_size_curve(
-    results: Results, path: str | Path, single: Results = (), k: int | None = None, title: str = ''
+    results: Results,
+    path: str | Path,
+    single: Results = (),
+    k: int | None = None,
+    title: str = '',
+    queries: int | None = None,
+    classes: int | None = None,
 ) -> Path:
     """Accuracy of the sub-networks over their number of parameters.
 
-    Each network is a dot; the line is the best pre-trained network up to each size.
+    Each network is a dot; the line is the best pre-trained network up to each size. Bars are one standard error of the
+    queries (:func:`standard_error`).
 
     Args:
         results: Entries of k-NN result files (kinds of :data:`STYLES`, and ``thumbnails``).
@@ -38,14 +50,17 @@ def plot_size_curve(
         single: Entries for networks that were trained alone.
         k: Number of neighbours; ``None`` for each network's best.
         title: Above the picture.
+        queries: Number of queries, for the error bars; ``None`` for no bars.
+        classes: Number of classes, for the line of chance; ``None`` for no line.
 
     Raises:
         UserError: If the results have no sub-network, or no accuracy for this k.
     """
     if not any(result['kind'] in STYLES for result in results):
         raise UserError('the results hold no sub-network, so there is no curve to draw')
-    figure = Figure(figsize=(7, 4.5), dpi=150, layout='constrained')
+    figure = Figure(figsize=(7.5, 5), dpi=150, layout='constrained')
     axes = figure.subplots()
+    labelled: list[tuple[float, float, str]] = []
     for kind, style in STYLES.items():
         points = sorted((r['params'] / 1e6, accuracy_of(r, k), r['name']) for r in results if r['kind'] == kind)
         if not points:
@@ -54,32 +69,48 @@ def plot_size_curve(
         axes.scatter(sizes, values, s=28 if len(points) < 40 else 14, linewidths=0, zorder=3, **style)
         if kind == 'pretrained':
             front = np.maximum.accumulate(values)
-            axes.plot(sizes, front, color=style['color'], lw=1.5, drawstyle='steps-post', alpha=0.5)
-        if kind != 'untrained' and len(points) <= 16:
-            for size, value, name in points:
-                axes.annotate(name, (size, value), (0, 6), textcoords='offset points', ha='center', fontsize=7)
+            front_style = dict(color=style['color'], lw=1.5, drawstyle='steps-post', alpha=0.5)
+            axes.plot(sizes, front, label='best up to each size', **front_style)
+            points.sort(key=lambda point: point[1] < front[sizes.index(point[0])])  # the front is labelled first
+        if kind != 'untrained':
+            labelled += points
+            if queries:
+                _draw_errors(axes, sizes, values, queries, style['color'])
     if single:
         sizes = [result['params'] / 1e6 for result in single]
         values = [accuracy_of(result, k) for result in single]
         axes.scatter(sizes, values, s=42, linewidths=0, zorder=4, **SINGLE_STYLE)
+        if queries:
+            _draw_errors(axes, sizes, values, queries, SINGLE_STYLE['color'])
     pixels = next((accuracy_of(result, k) for result in results if result['kind'] == 'thumbnails'), None)
     if pixels is not None:
         axes.axhline(pixels, **PIXEL_STYLE)
-    axes.legend(frameon=False, fontsize=8, loc='lower left', bbox_to_anchor=(-0.02, 1), ncols=4)
+    if classes:
+        axes.axhline(100 / classes, **CHANCE_STYLE)
+    figure.legend(frameon=False, fontsize=8, loc='outside upper left', ncols=7, columnspacing=1.0, handletextpad=0.4)
     axes.set_xscale('log')
     _plain_log_ticks(axes)
     axes.set_xlabel('parameters, millions')
-    axes.set_ylabel(f'k-NN accuracy, % ({"best k" if k is None else f"k = {k}"})')
+    bars = '; bars: ± one standard error' if queries else ''
+    axes.set_ylabel(f'k-NN accuracy, % ({"best k" if k is None else f"k = {k}"}{bars})')
     figure.suptitle(title, fontsize=10)
     axes.grid(True, which='major', color='#e6e6e6', lw=0.8)
     axes.spines[['top', 'right']].set_visible(False)
+    label_points(axes, labelled)
     return save_figure(figure, path)
 
 
 def plot_heat_map(
-    results: Results, path: str | Path, k: int | None = None, kind: str = 'pretrained', title: str = ''
+    results: Results,
+    path: str | Path,
+    k: int | None = None,
+    kind: str = 'pretrained',
+    title: str = '',
+    queries: int | None = None,
 ) -> Path:
     """Accuracy over width and depth; combinations that were not measured stay empty.
+
+    The colours span at least eight standard errors of the queries, so that noise does not look like a result.
 
     Args:
         results: Entries of a k-NN result file.
@@ -87,6 +118,7 @@ def plot_heat_map(
         k: Number of neighbours; ``None`` for each network's best.
         kind: Which entries.
         title: Above the picture.
+        queries: Number of queries; ``None`` where it is not known (the colours then span at least 5 %).
 
     Raises:
         UserError: If the results hold no entry of this kind, or no accuracy for this k.
@@ -100,7 +132,10 @@ def plot_heat_map(
     size = max(4.0, 1.6 + 0.5 * len(widths)), max(2.8, 1.2 + 0.32 * min(len(depths), 30))
     figure = Figure(figsize=size, dpi=150, layout='constrained')
     axes = figure.subplots()
-    image = axes.imshow(grid, origin='lower', aspect='auto', cmap='viridis')
+    low, high = np.nanmin(grid), np.nanmax(grid)
+    error = standard_error((low + high) / 2, queries) if queries else MIN_SPAN / SPAN_ERRORS
+    margin = max(0.0, SPAN_ERRORS * error - (high - low)) / 2
+    image = axes.imshow(grid, origin='lower', aspect='auto', cmap='viridis', vmin=low - margin, vmax=high + margin)
     if len(depths) <= 40:
         dark = image.norm(grid) < 0.6
         for row, column in np.argwhere(np.isfinite(grid)):
@@ -117,8 +152,19 @@ def plot_heat_map(
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=axes)
     bar.outline.set_visible(False)
-    bar.set_label(f'k-NN accuracy, % ({"best k" if k is None else f"k = {k}"})')
+    noise = f'\nstandard error {error:.1f}' if queries else ''
+    bar.set_label(f'k-NN accuracy, % ({"best k" if k is None else f"k = {k}"}){noise}', fontsize=8)
     return save_figure(figure, path)
+
+
+def standard_error(accuracy: float | np.ndarray, queries: int) -> float | np.ndarray:
+    """Standard error of an accuracy in per cent, measured on so many independent images (binomial)."""
+    return np.sqrt(accuracy * (100 - accuracy) / queries)
+
+
+def _draw_errors(axes: Axes, sizes: Sequence[float], values: Sequence[float], queries: int, colour: str) -> None:
+    errors = standard_error(np.array(values), queries)
+    axes.errorbar(sizes, values, errors, fmt='none', ecolor=colour, elinewidth=0.8, alpha=0.35, zorder=2)
 
 
 def accuracy_of(result: Mapping[str, Any], k: int | None) -> float:

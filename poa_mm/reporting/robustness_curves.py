@@ -18,13 +18,16 @@ COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#0
 MARKERS = 'osD^vPX'
 
 
-def plot_robustness(results: Sequence[Mapping[str, Any]], path: str | Path, title: str = '') -> Path:
+def plot_robustness(
+    results: Sequence[Mapping[str, Any]], path: str | Path, title: str = '', classes: int | None = None
+) -> Path:
     """Curves of all networks, one panel for each kind of corruption.
 
     Args:
         results: Entries of a result file of ``poa robustness``.
         path: Picture to write, in the format of its suffix.
         title: Above the picture.
+        classes: Number of classes, for the line of chance; ``None`` for no line.
 
     Raises:
         UserError: If there is nothing to draw.
@@ -38,14 +41,17 @@ def plot_robustness(results: Sequence[Mapping[str, Any]], path: str | Path, titl
             name = result['name'] if result['kind'] == 'pretrained' else f'{result["name"]}, {result["kind"]}'
             style = dict(color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], ms=4, lw=1.4)
             axes.plot(levels, list(result[kind].values()), label=name, **style)
+        if classes:
+            axes.axhline(100 / classes, color='#666666', lw=1, ls=(0, (1, 2)), label='chance', zorder=1)
         axes.set_xlabel(label)
         axes.set_ylim(bottom=0)
         axes.grid(True, color='#e6e6e6', lw=0.8)
         axes.spines[['top', 'right']].set_visible(False)
         if kind == 'shuffling':
             axes.set_xticks(levels, [f'{level:g}' for level in levels])
-            axes.legend(frameon=False, fontsize=8)
         else:
             axes.set_ylabel('accuracy, %')
-    figure.suptitle(title, fontsize=10)
+    lines, labels = axes.get_legend_handles_labels()
+    style = dict(frameon=False, fontsize=8, loc='outside upper left', ncols=6, alignment='left')
+    figure.legend(lines, labels, title=title or None, **style)
     return save_figure(figure, path)

@@ -1,10 +1,9 @@
-"""A sheet of small images, and how it is written."""
+"""A sheet of small images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
-
-from poa_mm.files import write_atomically
 
 MARGIN, SPACE, GAP, TITLE, CAPTION = 0.05, 0.05, 0.2, 0.22, 0.16  # inches
 
@@ -59,12 +56,6 @@ def show(axes: Axes, image: Tensor | np.ndarray, **style: Any) -> None:
     if isinstance(image, Tensor):
         image = image.permute(1, 2, 0).cpu().numpy() if image.ndim == 3 and len(image) == 3 else image.cpu().numpy()
     axes.imshow(image, extent=(0, 1, 1, 0), aspect='equal', **style)
-
-
-def save(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as PNG; its folder is made."""
-    FigureCanvasAgg(figure)
-    return write_atomically(path, lambda file: figure.savefig(file, format='png'))
 
 
 def rendered(figure: Figure) -> np.ndarray:

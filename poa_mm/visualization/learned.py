@@ -10,9 +10,9 @@ import torch
 from matplotlib.figure import Figure
 
 from poa_mm.models.backbones import ElasticVisionTransformer
+from poa_mm.reporting.pictures import save_figure
 
 from .attention import class_attention, draw_attention, draw_heads
-from .canvas import save
 from .correspondence import correct, draw_pairs, mutual_matches, view_pair
 from .neighbours import draw_neighbours, nearest
 from .networks import ShownNetwork
@@ -143,4 +143,4 @@ class LearnedPictures:
         return sections
 
     def _section(self, heading: str, text: str, name: str, figure: Figure) -> Section:
-        return Section(heading, text, save(figure, self.out / f'{name}.png'))
+        return Section(heading, text, save_figure(figure, self.out / f'{name}.png'))
