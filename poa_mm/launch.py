@@ -3,7 +3,6 @@
 import atexit
 import datetime
 import difflib
-import logging
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -20,6 +19,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from poa_mm.compat import DISTRIBUTIONS
 from poa_mm.errors import UserError
 
+from .config_check import check_config
 from .files import load_weights
 from .variables import ConfigFile, config_files, read_with_variables
 
@@ -63,8 +63,6 @@ def load_config(path: str, options: dict[str, Any], work_dir: str | None, launch
         if key in variables:
             continue
         _check_is_read(cfg, key)
-        if not _has_key(cfg, key):
-            print_log(f'--cfg-options adds {key!r}, which {path} does not have', level=logging.WARNING)
         try:
             cfg.merge_from_dict({key: value})
         except (KeyError, TypeError, AttributeError, IndexError) as error:
@@ -179,8 +177,26 @@ def prepare_processes(cfg: Config) -> None:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner of a config."""
+    """Check a config and build its runner.
+
+    Raises:
+        UserError: A type does not exist, or a class does not take a key.
+    """
+    check_config(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def open_data(runner: Runner, *loops: str) -> None:
+    """Open the data sets and metrics of some loops (``'train'``, ``'val'``, ``'test'``), which are built only once.
+
+    Raises:
+        UserError: A file or folder does not exist.
+    """
+    try:
+        for loop in loops:
+            getattr(runner, f'{loop}_loop')
+    except FileNotFoundError as error:
+        raise UserError(f'data of {runner.cfg.filename}: {error}') from error
 
 
 def _leave_processes() -> None:
@@ -219,17 +235,6 @@ def _check_is_read(cfg: Config, key: str) -> None:
     raise UserError(
         f'--cfg-options {key}: {cfg.filename} has no {name!r}' + (f'; near are {", ".join(near)}' if near else '')
     )
-
-
-def _has_key(cfg: Any, key: str) -> bool:
-    for part in key.split('.'):
-        if isinstance(cfg, list) and part.isdigit() and int(part) < len(cfg):
-            cfg = cfg[int(part)]
-        elif isinstance(cfg, (dict, Config)) and part in cfg:
-            cfg = cfg[part]
-        else:
-            return False
-    return True
 
 
 def _types(node: Any) -> Iterator[Any]:

@@ -67,12 +67,6 @@ def test_misspelt_section(tmp_path):
         load_config(write(tmp_path, 'model = dict()\nx = ('), {}, None, 'none')
 
 
-def test_new_option_is_told(tmp_path, caplog, capsys):
-    cfg = load_config(write(tmp_path, 'train_cfg = dict(max_iters=2)'), {'train_cfg.max_itres': 1}, None, 'none')
-    assert cfg.train_cfg.max_itres == 1
-    assert 'max_itres' in capsys.readouterr().out + caplog.text
-
-
 def test_missing_toolbox_is_named(monkeypatch):
     monkeypatch.setattr('poa_mm.launch.find_spec', lambda name: None)
     check_toolboxes(Config(dict(model=dict(type='poa_mm.POA', data=[dict(type='Plain')]))))

@@ -70,6 +70,7 @@ def read_arguments(args: Namespace, *options: str) -> EvalOptions:
     from mmengine.dist import init_dist, is_distributed
     from torch import cuda
 
+    from poa_mm.config_check import check_config
     from poa_mm.evaluation import EvalOptions
     from poa_mm.launch import load_config, prepare_processes
 
@@ -78,6 +79,7 @@ def read_arguments(args: Namespace, *options: str) -> EvalOptions:
         raise UserError(f'at most one config can be given, got {", ".join(configs)}')
     if configs:
         cfg = load_config(configs[0], args.cfg_options, None, args.launcher, args.local_rank)
+        check_config(cfg)
     else:
         cfg = Config(dict(launcher=args.launcher))
         cfg.merge_from_dict(args.cfg_options)

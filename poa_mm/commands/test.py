@@ -30,7 +30,7 @@ def run(args: Namespace) -> None:
     from mmengine.dist import is_main_process
 
     from poa_mm.engine.weights_check import check_weights
-    from poa_mm.launch import build_runner, load_config, prepare_processes
+    from poa_mm.launch import build_runner, load_config, open_data, prepare_processes
     from poa_mm.reporting.records import write_json
     from poa_mm.reporting.trained import make_record
 
@@ -41,6 +41,7 @@ def run(args: Namespace) -> None:
     runner = build_runner(cfg)
     if Path(args.checkpoint).is_file():
         check_weights(getattr(runner.model, 'module', runner.model), args.checkpoint)
+    open_data(runner, 'test')
     metrics = runner.test()
     if args.out and args.out.endswith('.json') and is_main_process():
         record = make_record(runner, args.checkpoint, metrics, time.time() - start)

@@ -22,7 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
-    from poa_mm.launch import build_runner, enable_amp, load_config, prepare_processes, set_resume
+    from poa_mm.launch import build_runner, enable_amp, load_config, open_data, prepare_processes, set_resume
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher, args.local_rank)
     if args.vis:
@@ -34,4 +34,6 @@ def run(args: Namespace) -> None:
     if args.resume:
         set_resume(cfg, args.resume)
     prepare_processes(cfg)
-    build_runner(cfg).train()
+    runner = build_runner(cfg)
+    open_data(runner, 'train', 'val')
+    runner.train()

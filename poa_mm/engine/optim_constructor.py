@@ -59,6 +59,9 @@ class LayerDecayOptimWrapperConstructor:
         UserError: An unknown option, or a model that does not fit.
     """
 
+    # Keys of the wrapper's config that are for this class.
+    wrapper_keys = ('lr_scaling',)
+
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         self.wrapper_cfg = copy.deepcopy(dict(optim_wrapper_cfg))
         if 'lr' not in self.wrapper_cfg.get('optimizer', {}):

@@ -1,0 +1,255 @@
+"""Checks the keys of a config against the classes that they are passed to, before anything is built."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+from mmengine import registry as registries
+from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
+from mmengine.registry import Registry
+from mmengine.runner import LogProcessor, Runner
+from torch.utils.data import DataLoader
+
+from poa_mm.errors import UserError
+
+# Registries in which the types of a section are looked up.
+DATA = ('DATASETS', 'DATA_SAMPLERS', 'TRANSFORMS', 'FUNCTIONS')
+SECTIONS: dict[str, tuple[str, ...]] = {
+    'model': ('MODELS', 'TASK_UTILS', 'WEIGHT_INITIALIZERS'),
+    'data_preprocessor': ('MODELS',),
+    'model_wrapper_cfg': ('MODEL_WRAPPERS',),
+    **dict.fromkeys(('train_dataloader', 'val_dataloader', 'test_dataloader'), DATA),
+    **dict.fromkeys(('val_evaluator', 'test_evaluator'), ('METRICS', 'EVALUATOR')),
+    **dict.fromkeys(('train_cfg', 'val_cfg', 'test_cfg'), ('LOOPS',)),
+    'optim_wrapper': ('OPTIM_WRAPPERS', 'OPTIMIZERS'),
+    'param_scheduler': ('PARAM_SCHEDULERS',),
+    **dict.fromkeys(('default_hooks', 'custom_hooks'), ('HOOKS',)),
+    'visualizer': ('VISUALIZERS', 'VISBACKENDS'),
+    'log_processor': ('LOG_PROCESSORS',),
+}
+# Keys that builders remove before the class is called.
+REMOVED = {'type', '_scope_', '_delete_'}
+REMOVED_IN = {
+    'optim_wrapper': ('constructor', 'paramwise_cfg'),
+    'param_scheduler': ('convert_to_iter_based',),
+    'default_hooks': ('priority',),
+    'custom_hooks': ('priority',),
+}
+# Dicts whose type is looked up elsewhere: functions and operators of mmcv, mmpretrain's batch augmentations, and parts
+# of an initializer.
+OTHER_LOOKUPS = ('nms', 'roi_layer', 'augments', 'override')
+# Functions that a class passes its remaining keywords to.
+PASSES_ON: dict[type, Callable] = {CheckpointHook: Runner.save_checkpoint}
+
+
+class Place(NamedTuple):
+    """Where in a config a node is: dotted key, section, and scope of its types."""
+
+    key: str
+    section: str
+    scope: str | None
+
+    def child(self, name: str | int) -> Place:
+        return self._replace(key=f'{self.key}.{name}')
+
+
+def check_config(cfg: Config) -> None:
+    """Check the types and keys of all sections that a runner builds.
+
+    Args:
+        cfg: Its types are looked up in its ``default_scope``, which imports the toolboxes that it names.
+
+    Raises:
+        UserError: A type does not exist, or a class does not take a key; with similar names.
+    """
+    content = cfg.to_dict()
+    for section in SECTIONS.keys() & content.keys():
+        _check(content[section], Place(section, section, content.get('default_scope')))
+    for name, target in dict(randomness=Runner.set_randomness, log_processor=LogProcessor).items():
+        if isinstance(content.get(name), dict) and 'type' not in content[name]:
+            _check_keys(content[name], [target], name)
+    for name in ('train', 'val', 'test'):
+        loader, loop = content.get(f'{name}_dataloader'), content.get(f'{name}_cfg')
+        if isinstance(loader, dict):
+            _check_keys(loader, [DataLoader], f'{name}_dataloader', {'num_batch_per_epoch'})
+        if isinstance(loop, dict) and 'type' not in loop:
+            kinds = dict(
+                train='EpochBasedTrainLoop' if loop.get('by_epoch') else 'IterBasedTrainLoop',
+                val='ValLoop',
+                test='TestLoop',
+            )
+            _check_keys(loop, [registries.LOOPS.get(kinds[name])], f'{name}_cfg', {'by_epoch'})
+
+
+def _check(node: Any, place: Place) -> None:
+    """Check a node of a section and all below it."""
+    if isinstance(node, dict):
+        place = place._replace(scope=node.get('_scope_', place.scope))
+        extra = set(REMOVED_IN.get(place.section, ()))
+        if 'constructor' in node and place.key == 'optim_wrapper':
+            extra |= _check_constructor(node, place)
+        if 'type' in node:
+            kind = node['type']
+            targets = _find(kind, place, SECTIONS[place.section]) if isinstance(kind, str) else [kind]
+            _check_keys(node, targets, place.key, extra)
+        for name, child in node.items():
+            if name not in OTHER_LOOKUPS:
+                _check(child, place.child(name))
+    elif isinstance(node, (list, tuple)):
+        for i, child in enumerate(node):
+            _check(child, place.child(i))
+
+
+def _check_constructor(node: Mapping[str, Any], place: Place) -> set[str]:
+    """Check ``paramwise_cfg`` against its constructor; keys that the constructor takes out of the wrapper's config."""
+    (constructor, *_) = _find(node['constructor'], place.child('constructor'), ('OPTIM_WRAPPER_CONSTRUCTORS',))
+    read = _paramwise_keys(constructor)
+    for name in node.get('paramwise_cfg') or ():
+        if read and name not in read:
+            raise UserError(
+                f'optim_wrapper.paramwise_cfg.{name} is not read by {constructor.__name__}{_near(name, read)}; '
+                f'it reads {", ".join(sorted(read))}'
+            )
+    return set(getattr(constructor, 'wrapper_keys', ()))
+
+
+@cache
+def _paramwise_keys(constructor: type) -> set[str]:
+    """Keys of ``self.paramwise_cfg`` that MMEngine's and the toolboxes' constructors read, found in their sources."""
+    sources = (inspect.getsource(cls) for cls in constructor.__mro__[:-1])
+    return set(re.findall(r"paramwise_cfg(?:\.get\(|\[)'(\w+)'", ''.join(sources)))
+
+
+def _find(name: str, place: Place, names: Collection[str]) -> Iterator[Callable]:
+    """Yield everything of a name in some registries.
+
+    Raises:
+        UserError: There is nothing.
+    """
+    found, known = False, set()
+    for registry in names:
+        with getattr(registries, registry).switch_scope_and_registry(place.scope) as scoped:
+            target = scoped.get(name)
+            known |= set(_names(scoped, '.' in name))
+        if target is not None:
+            found = True
+            yield target
+    near = _near(name, known)
+    # Toolboxes have further lookups inside models; their own error is as good where no name is similar.
+    if not found and (near or place.section != 'model'):
+        key = place.key if place.key.endswith('.constructor') else f'{place.key}.type'
+        raise UserError(f'{key}: there is no {name!r}{near}')
+
+
+def _names(registry: Registry | None, dotted: bool) -> Iterator[str]:
+    """Names in a registry and those above it, or with their scopes in its whole family."""
+    while registry is not None:
+        yield from registry.module_dict
+        if dotted and registry.parent is None:
+            for child in registry.children.values():
+                yield from (f'{child.scope}.{name}' for name in child.module_dict)
+        registry = registry.parent
+
+
+def _check_keys(node: Mapping[str, Any], targets: Iterable[Callable], key: str, removed: Iterable[str] = ()) -> None:
+    """Check that one of some classes or functions takes all keys of a dict.
+
+    Raises:
+        UserError: None does.
+    """
+    wrong = []
+    for target in targets:
+        allowed = keywords(target)
+        if 'norm' in key.rpartition('.')[2] and allowed is not None:
+            allowed = allowed | {'requires_grad'}
+        unknown = [] if allowed is None else [name for name in node if name not in {*allowed, *REMOVED, *removed}]
+        if not unknown:
+            return
+        wrong.append((unknown[0], target, allowed))
+    if not wrong:
+        return
+    name, target, allowed = wrong[0]
+    raise UserError(
+        f'{key}.{name} is not an argument of {target.__name__}{_near(name, allowed)}; '
+        f'it takes {", ".join(sorted(allowed))}'
+    )
+
+
+@cache
+def keywords(target: Callable) -> frozenset[str] | None:
+    """Keywords that a function or the constructor of a class takes; ``None`` for any.
+
+    ``**kwargs`` of a constructor is followed to the constructors of its base classes where all that is done with it is
+    passing it to ``super().__init__`` and reading single keys.
+    """
+    if not inspect.isclass(target):
+        names, rest, _ = _parameters(target)
+        return None if rest else names
+    allowed = set()
+    for cls in target.__mro__[:-1]:
+        if '__init__' not in vars(cls):
+            continue
+        names, rest, function = _parameters(cls.__init__)
+        allowed |= names - {'self'}
+        if rest is None:
+            return frozenset(allowed)
+        if cls in PASSES_ON:
+            return frozenset(allowed) | keywords(PASSES_ON[cls]) - {'self'}
+        read = _keys_read(function, rest)
+        if read is None:
+            return None
+        allowed |= read
+    return frozenset(allowed)
+
+
+def _parameters(function: Callable) -> tuple[frozenset[str], str | None, Callable]:
+    """Names of the parameters of a function, that of its ``**kwargs``, and the function without decorators."""
+    function = inspect.unwrap(function)
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # written in C
+        return frozenset(), 'unknown', function
+    rest = [p.name for p in parameters if p.kind is p.VAR_KEYWORD]
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    return frozenset(names), rest[0] if rest else None, function
+
+
+def _keys_read(function: Callable, rest: str) -> set[str] | None:
+    """Keys of ``**rest`` that a constructor reads itself; ``None`` if it goes anywhere but to ``super().__init__``."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError):
+        return None
+    known, keys = set(), set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id='super')), attr='__init__')):
+                known |= {id(keyword.value) for keyword in node.keywords if keyword.arg is None}
+            case ast.Call(func=ast.Attribute(value=ast.Name() as name, attr='pop' | 'get' | 'setdefault')):
+                known.add(id(name))
+                keys |= _constants(node.args[:1])
+            case ast.Subscript(value=ast.Name() as name):
+                known.add(id(name))
+                keys |= _constants([node.slice])
+            case ast.Compare(ops=[ast.In() | ast.NotIn()], comparators=[ast.Name() as name]):
+                known.add(id(name))
+                keys |= _constants([node.left])
+    used = {id(node) for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == rest}
+    return keys if used <= known else None
+
+
+def _constants(nodes: list[ast.expr]) -> set[str]:
+    return {node.value for node in nodes if isinstance(node, ast.Constant)}
+
+
+def _near(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=3)
+    return f'; near are {", ".join(near)}' if near else ''
