@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from poa_mm.arguments import positive, result_folder
+from poa_mm.arguments import add_cfg_options, positive, result_folder
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -36,6 +36,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help='images among which neighbours and shared prototypes are looked for (default: 200)',
     )
     parser.add_argument('--inputs', metavar='CONFIG.py', help='also the crops and masks that this recipe starts with')
+    add_cfg_options(parser)
 
 
 def run(args: Namespace) -> None:
@@ -63,7 +64,7 @@ def run(args: Namespace) -> None:
     if args.inputs:
         from poa_mm.launch import load_config
 
-        cfg = load_config(args.inputs, {}, None, 'none')
+        cfg = load_config(args.inputs, args.cfg_options, None, 'none')
         picture = save_figure(draw_batch(first_batch(cfg, args.number), args.number), args.out / 'inputs.png')
         text = f'The first crops of {args.inputs}; patches that the students do not see are grey.'
         sections.append(Section('Inputs', text, picture))

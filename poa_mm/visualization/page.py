@@ -40,7 +40,7 @@ def write_page(path: str | Path, title: str, sections: Sequence[Section]) -> Pat
             parts.append(f'<h2>{html.escape(heading)}</h2>')
         data = base64.b64encode(picture.read_bytes()).decode()
         caption = html.escape(text)
-        image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
+        image = f'<img alt="{html.escape(heading)}" src="data:image/png;base64,{data}">'
         parts.append(f'<figure>{image}<figcaption>{caption}</figcaption></figure>')
         last = heading
     title = html.escape(title)

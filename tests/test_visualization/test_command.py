@@ -142,3 +142,11 @@ def test_mistakes_are_one_sentence(arguments, message, tmp_path, random_backbone
     arguments = [a.format(file=tmp_path / 'iter_7.pth', tmp=tmp_path) for a in arguments]
     with pytest.raises(ValueError, match=message):
         call(*arguments, '--subnets', 'intact', '--out', tmp_path / 'out')
+
+
+def test_a_recipes_first_crops(folder, tmp_path):
+    options = ('--cfg-options', f'data_root={folder}', 'train_dataloader.dataset.views.local.number=1')
+    call('--inputs', 'configs/poa_vit_small.py', *options, '--number', 2, '--out', tmp_path / 'out')
+    assert (tmp_path / 'out/index.html').read_text().count('data:image/png;base64,') == 1
+    height, width = cv2.imread(str(tmp_path / 'out/inputs.png')).shape[:2]
+    assert 1.2 < width / height < 1.5  # two rows of three crops
