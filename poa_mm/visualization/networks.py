@@ -66,14 +66,14 @@ class ShownNetwork:
 
     @torch.no_grad()
     def features(self, pixels: Tensor, batch_size: int = 16) -> tuple[Tensor, Tensor]:
-        """Image features ``(N, D)`` and maps of patch features ``(N, h, w, D)``, of ``(N, 3, S, S)`` uint8."""
+        """Image features ``(N, D)`` and maps ``(N, h, w, D)`` of patch features, on the CPU, of ``(N, 3, S, S)``."""
         found = [self.backbone([self.normalized(batch)], subnet=self.subnet)[0] for batch in pixels.split(batch_size)]
-        patches = torch.cat([patches for _, patches in found])
+        patches = torch.cat([patches.cpu() for _, patches in found])
         rows = round(patches.shape[1] ** 0.5)
         # Swin and ResNet repeat each position of their last map for all mask cells that it covers.
         repeats = rows * self.stride // self.side
         maps = patches.unflatten(1, (rows, rows))[:, ::repeats, ::repeats]
-        return torch.cat([image for image, _ in found]), maps
+        return torch.cat([image.cpu() for image, _ in found]), maps
 
 
 def map_stride(backbone: ElasticBackbone) -> int:
@@ -145,7 +145,7 @@ def open_heads(
         if head_cfg is None:
             heads[kind] = heads['image']
             continue
-        check_registered(head_cfg, str(file))
+        check_registered(head_cfg, f'the config in {file}')
         head = MODELS.build({'_scope_': 'poa_mm', 'embed_dims': width, **head_cfg})
         own = {k.removeprefix(f'{prefix}{part}.'): v for k, v in weights.items() if k.startswith(f'{prefix}{part}.')}
         head.load_state_dict(own)

@@ -7,16 +7,9 @@ from mmpretrain.registry import MODELS as STATIC
 
 from poa_mm.visualization.attention import class_attention, draw_attention, draw_heads, last_attention
 from poa_mm.visualization.networks import ShownNetwork
+from tests.helpers import networks
 
-VIT = dict(
-    type='ElasticVisionTransformer',
-    img_size=32,
-    patch_size=8,
-    widths=(16, 32, 8),
-    depths=(1, 4),
-    head_dim=8,
-    layer_scale_init_value=0.1,
-)
+VIT = {**networks.VIT, 'img_size': 32, 'depths': (1, 4)}
 
 
 def explicit(backbone, images, subnet):
@@ -52,9 +45,8 @@ def test_probabilities_are_those_of_the_extracted_network(random_backbone, subne
 
 
 def test_other_families_have_no_class_token(random_backbone):
-    resnet = dict(type='ElasticResNet', widths=(8, 16, 4), depths=((1, 2), (1, 3)), out_channels=32, stem_channels=16)
     with pytest.raises(ValueError, match='only a Vision Transformer has a class token, ElasticResNet'):
-        last_attention(random_backbone({**resnet, 'num_groups': 4, 'mask_stride': 8}), torch.zeros(1, 3, 32, 32))
+        last_attention(random_backbone(networks.RESNET), torch.zeros(1, 3, 32, 32))
 
 
 def test_pictures_hold_the_maps(random_backbone):

@@ -16,13 +16,6 @@ from poa_mm.visualization.batch import draw_batch, first_batch, masked_picture
 from poa_mm.visualization.canvas import rendered
 
 CONFIG = dict(
-    model=dict(
-        type='POA',
-        backbone=dict(
-            type='ElasticVisionTransformer', img_size=16, patch_size=8, widths=(16, 32, 8), depths=(2, 4), head_dim=8
-        ),
-        head=dict(type='MultiPrototypeHead', num_prototypes=(16, 24), hidden_dims=16, bottleneck_dims=8),
-    ),
     train_dataloader=dict(
         batch_size=4,
         num_workers=0,

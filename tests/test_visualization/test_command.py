@@ -12,20 +12,9 @@ from poa_mm.commands import visualize
 from poa_mm.extraction import export_subnet
 from poa_mm.models.heads import MultiPrototypeHead
 from poa_mm.visualization.networks import open_heads, open_networks
+from tests.helpers.networks import RESNET, SWIN, VIT
 
-FAMILIES = {
-    'vit': dict(
-        type='ElasticVisionTransformer', img_size=32, patch_size=8, widths=(16, 32, 8), depths=(2, 4), head_dim=8
-    ),
-    'swin': dict(
-        type='ElasticSwinTransformer', img_size=64, widths=(16, 32, 8), depths=(2, 4), stage_depths=(1, 1, None),
-        head_dim=8, window_size=4,
-    ),
-    'resnet': dict(
-        type='ElasticResNet', widths=(8, 16, 4), depths=((1, 2), (1, 3), (1, 1)), out_channels=32, stem_channels=16,
-        num_groups=4, mask_stride=8,
-    ),
-}  # fmt: skip
+FAMILIES = {'vit': {**VIT, 'img_size': 32}, 'swin': SWIN, 'resnet': RESNET}
 HEAD = dict(type='MultiPrototypeHead', num_prototypes=(6, 3), hidden_dims=8, bottleneck_dims=4)
 
 
