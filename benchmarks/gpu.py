@@ -1,18 +1,18 @@
-"""One of the paper's three networks on one GPU, with the largest batch that fits."""
+"""The paper's three networks on one GPU, each with the largest batch that fits."""
 
 from __future__ import annotations
 
+import argparse
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from poa_mm.reporting.tables import markdown_table
+from benchmarks.command import add_cfg_options, run
+from poa_mm.arguments import positive, result_folder
 
-from .largest import largest_batch, no_memory, release_memory
-from .report import benchmark
-from .step import TrainingStep
-
-CONFIGS = {'ViT-L/16': 'poa_vitl.py', 'Swin-B': 'poa_swinb.py', 'ResNet-152': 'poa_resnet152.py'}
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+NETWORKS = {'ViT-L/16': 'poa_vitl.py', 'Swin-B': 'poa_swinb.py', 'ResNet-152': 'poa_resnet152.py'}
 ONE_GPU = {'optim_wrapper.accumulative_counts': 1, 'optim_wrapper.amp_dtype': 'bfloat16'}
 SMALL_VIEWS = {
     'train_dataloader.dataset.views.global_1.size': 64,
@@ -34,51 +34,99 @@ TINY = {
     },
     'ResNet-152': {'widths': (32, 64, 32), 'depths': ((1, 1), (1, 1), (1, 2), (1, 1)), 'stem_channels': 32},
 }
+LARGEST, TINY_LARGEST = 4096, 4  # a CPU's memory does not end the search in any useful time
 COLUMNS = ['network', 'batch', 'images/s', 'TFLOP/s', 'of a large product', 'of its own products', 'peak memory']
 
 
-def measure(
+def parse_args(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser('python -m benchmarks.gpu', description=__doc__)
+    parser.add_argument('--networks', nargs='+', choices=list(NETWORKS), default=list(NETWORKS))
+    parser.add_argument('--steps', type=positive, default=10, help='timed steps (10)')
+    parser.add_argument('--limit', type=positive, help=f'largest batch to try ({LARGEST}; tiny: {TINY_LARGEST})')
+    parser.add_argument('--batch-size', type=positive, help='images of a step, instead of the largest batch that fits')
+    parser.add_argument('--tiny', action='store_true', help='tiny networks on the CPU, to try the command')
+    parser.add_argument('--out', type=result_folder, default='work_dirs/gpu', help='folder for JSON and table')
+    add_cfg_options(parser)
+    return parser.parse_args(arguments)
+
+
+def measure(args: argparse.Namespace) -> int:
+    """Measures the networks one by one; one that fails leaves the others. Returns the exit status."""
+    import torch
+
+    from benchmarks.largest import release_memory
+    from benchmarks.step import describe
+    from poa_mm.errors import UserError
+    from poa_mm.reporting.records import write_json
+
+    if not (args.tiny or torch.cuda.is_available()):
+        raise UserError('there is no GPU; --tiny tries the command on the CPU')
+    results, failed, start = [], {}, time.perf_counter()
+
+    def log(text: str) -> None:
+        print(f'[{time.perf_counter() - start:.0f} s] {text}', flush=True)
+
+    for name in args.networks:
+        log(name)
+        try:
+            limit = args.limit or (TINY_LARGEST if args.tiny else LARGEST)
+            results.append(measure_network(name, args.steps, limit, args.batch_size, args.tiny, args.cfg_options, log))
+            log(describe(results[-1]))
+        except RuntimeError as error:  # of CUDA or a library; the other networks can still be measured
+            failed[name] = f'{type(error).__name__}: {error}'
+            log(f'failed: {failed[name]}')
+        # After each, in case the run is killed.
+        write_json(args.out / 'gpu.json', dict(results=results, failed=failed, cfg_options=args.cfg_options))
+        (args.out / 'gpu.md').write_text(table(results) + '\n')
+        release_memory()
+    print(table(results))
+    return 1 if failed else 0
+
+
+def measure_network(
     name: str,
-    configs: Path,
     steps: int,
     limit: int,
     batch_size: int | None = None,
     tiny: bool = False,
     changes: Mapping[str, Any] | None = None,
-    tell: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> dict:
-    """Search the batch with the intact network as elastic student, then time the typical one.
+    """Searches the batch with the intact network as elastic student, then times the typical one.
 
     Args:
-        name: One of ``CONFIGS``.
-        configs: Folder of the configs.
-        steps: Steps that are timed.
-        limit: Images of the largest batch that is tried.
+        name: One of ``NETWORKS``.
+        steps: Timed steps.
+        limit: Largest batch to try.
         batch_size: Images of a step, instead of the search.
         tiny: A tiny network on the CPU, to try it all.
         changes: To the config, by dotted keys.
-        tell: Gets lines of progress.
+        log: Called with lines of progress.
 
     Returns:
-        What :func:`benchmark` gives, with ``network``, ``config`` and ``batch_size``.
+        The result of :func:`benchmarks.step.benchmark`, with ``network``, ``config`` and ``batch_size``.
 
     Raises:
         UserError: If there is no memory for 2 images.
     """
+    from benchmarks.largest import largest_batch, no_memory, release_memory
+    from benchmarks.step import benchmark
+    from benchmarks.training import TrainingStep
+
     options = dict(ONE_GPU)
     if tiny:
         options |= SMALL_VIEWS | {f'model.backbone.{key}': value for key, value in TINY[name].items()}
     options |= changes or {}
-    step = (str(configs / CONFIGS[name]), options, 'cpu' if tiny else 'cuda')
+    step = (str(CONFIGS / NETWORKS[name]), options, 'cpu' if tiny else 'cuda')
     found = batch_size
     if found is None:
-        found = largest_batch(TrainingStep.from_config(*step, subnet='intact', batch_size=2), limit, tell=tell)
+        found = largest_batch(TrainingStep.from_config(*step, subnet='intact', batch_size=2), limit, log=log)
     while True:
         release_memory()  # of the step before, which refers to itself
-        tell(f'{found} images: timing')
+        log(f'{found} images: timing')
         try:
             result = benchmark(TrainingStep.from_config(*step, batch_size=found), steps, warmup=1 if tiny else 5)
-            return dict(network=name, config=CONFIGS[name], batch_size=found, **result)
+            return dict(network=name, config=NETWORKS[name], batch_size=found, **result)
         except RuntimeError as error:  # other shapes than in the search may leave other gaps
             if batch_size or not no_memory(error) or found <= 2:
                 raise
@@ -86,7 +134,9 @@ def measure(
 
 
 def table(results: Iterable[dict]) -> str:
-    """Markdown, a line for each result of :func:`measure`."""
+    """Markdown, a line for each result of :func:`measure_network`."""
+    from poa_mm.reporting.tables import markdown_table
+
     rows = [
         [
             result['network'],
@@ -99,3 +149,7 @@ def table(results: Iterable[dict]) -> str:
         for result in results
     ]
     return markdown_table(COLUMNS, rows)
+
+
+if __name__ == '__main__':
+    run(parse_args, measure)

@@ -10,16 +10,14 @@ import torch
 
 from poa_mm.errors import UserError
 
-from .step import TrainingStep
+from .training import TrainingStep
 
-# What PyTorch's libraries say when there is no memory for their own buffers; cuDNN, when all its algorithms want more.
+# Messages of PyTorch's libraries without memory for their buffers, and of cuDNN when all its algorithms need more.
 NO_MEMORY = ('out of memory', 'ALLOC_FAILED', 'not enough memory', 'unable to find an engine', 'valid cuDNN algorithm')
 
 
-def largest_batch(
-    step: TrainingStep, limit: int, start: int = 2, tell: Callable[[str], None] = lambda text: None
-) -> int:
-    """The largest number of images with which two steps can be done; the step is left with it.
+def largest_batch(step: TrainingStep, limit: int, start: int = 2, log: Callable[[str], None] = print) -> int:
+    """The largest number of images for which two steps fit into memory; the step is left with it.
 
     Images are doubled until memory runs out, then halved in between until the answer is known to a sixteenth.
 
@@ -27,7 +25,7 @@ def largest_batch(
         step: With random crops. Give it the intact network as elastic student: any other needs less.
         limit: More images are not tried.
         start: First number of images.
-        tell: Gets a line for every number that is tried.
+        log: Called with a line for every number that is tried.
 
     Raises:
         UserError: If there is no memory for ``start`` images.
@@ -36,7 +34,7 @@ def largest_batch(
     def tried(images: int) -> bool:
         begin = time.perf_counter()
         done = fits(step, images)
-        tell(f'{images} images: {"enough" if done else "no"} memory, {time.perf_counter() - begin:.1f} s')
+        log(f'{images} images: {"enough" if done else "no"} memory, {time.perf_counter() - begin:.1f} s')
         return done
 
     found = search(tried, start, limit)

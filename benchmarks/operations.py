@@ -1,85 +1,94 @@
-"""Operations of a step, and how fast the machine does such operations when it does nothing else."""
+"""The operations of a step, and how fast the machine runs the same products when it does nothing else."""
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
-from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
-
-from .stopwatch import Stopwatch
+from torch.utils.benchmark import Timer
+from torch.utils.flop_counter import flop_registry, register_flop_formula, sdpa_backward_flop_count, sdpa_flop_count
 
 aten = torch.ops.aten
 
 # Products are timed alone; attention is a chain of products inside one kernel and is only counted.
 PRODUCTS = (aten.mm, aten.addmm, aten.bmm, aten.baddbmm, aten.convolution, aten.convolution_backward)
+
+
 # PyTorch's registry lacks its attention on the CPU.
-ATTENTION = {
-    aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(
-        q.shape, k.shape, v.shape
-    ),
-    aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda g, q, k, v, *_, **__: sdpa_backward_flop_count(
-        g.shape, q.shape, k.shape, v.shape
-    ),
-}
+@register_flop_formula(aten._scaled_dot_product_flash_attention_for_cpu)
+def _cpu_attention(query, key, value, *args, out_shape=None, **kwargs) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+@register_flop_formula(aten._scaled_dot_product_flash_attention_for_cpu_backward)
+def _cpu_attention_backward(grad, query, key, value, *args, out_shape=None, **kwargs) -> int:
+    return sdpa_backward_flop_count(grad, query, key, value)
 
 
 class Shape(tuple):
-    """Size, strides and dtype of a tensor, in a call that is kept to be repeated."""
+    """Size, strides and dtype of a tensor, in place of it in a recorded call."""
+
+
+@dataclass
+class Product:
+    """A product that occurred ``calls`` times with tensors of the same shapes, strides and dtypes."""
+
+    function: torch._ops.OpOverload
+    arguments: tuple = field(repr=False)
+    flops: int
+    calls: int = 0
 
 
 class OperationCounter(TorchDispatchMode):
-    """Counts floating-point operations (a multiplication and an addition are two) and keeps the products.
+    """Counts floating-point operations (a multiplication and an addition are two) and records the products.
+
+    ``FlopCounterMode`` counts the same but keeps no shapes, without which no product can be timed alone.
 
     Attributes:
-        operations (Counter): Operations by kind.
-        products (dict): For every different product the number of calls and the operations of one.
+        flops (dict[str, int]): Operations by kind.
+        products (dict): Every different :class:`Product`.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.operations: Counter[str] = Counter()
-        self.products: dict[tuple, list[int]] = {}
+        self.flops: dict[str, int] = {}
+        self.products: dict[tuple, Product] = {}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        out = func(*args, **kwargs)
+        out = func(*args, **(kwargs or {}))
         kind = func.overloadpacket
-        if kind in ATTENTION:
-            self.operations[kind.__name__] += ATTENTION[kind](*args)
-        elif kind in flop_registry:
-            count = flop_registry[kind](*args, **kwargs, out_val=out)
-            self.operations[kind.__name__] += count
+        if kind in flop_registry:
+            flops = flop_registry[kind](*args, **(kwargs or {}), out_val=out)
+            self.flops[kind.__name__] = self.flops.get(kind.__name__, 0) + flops
             if kind in PRODUCTS:
-                shaped = tree_map_only(Tensor, lambda t: Shape((t.shape, t.stride(), t.dtype)), (args, kwargs))
-                entry = self.products.setdefault((func, repr(shaped)), [shaped, 0, count])
-                entry[1] += 1
+                shaped = tree_map_only(Tensor, lambda t: Shape((t.shape, t.stride(), t.dtype)), (args, kwargs or {}))
+                self.products.setdefault((func, repr(shaped)), Product(func, shaped, flops)).calls += 1
         return out
 
 
-def product_rate(counter: OperationCounter, device: torch.device, repeats: int = 5) -> float:
-    """Operations per second of the products of a step, each timed alone and counted as often as it occurred.
+def product_rate(counter: OperationCounter, device: torch.device, repeats: int = 3) -> float:
+    """Operations per second of the products of a step, each timed alone and weighted by its number of calls.
 
     Args:
         counter: What was counted.
         device: Where to run.
-        repeats: Runs of every product, of which the median counts.
+        repeats: Runs of every product.
     """
-    seconds = operations = 0
-    for (func, _), (shaped, calls, count) in counter.products.items():
-        args, kwargs = tree_map_only(Shape, lambda shape: _random(shape, device), shaped)
-        seconds += calls * _median_seconds(lambda f=func, a=args, k=kwargs: f(*a, **k), device, repeats)
-        operations += calls * count
-    return operations / seconds
+    seconds = flops = 0
+    for product in counter.products.values():
+        args, kwargs = tree_map_only(Shape, lambda shape: _random(shape, device), product.arguments)
+        seconds += product.calls * _seconds(product.function, args, kwargs, repeats)
+        flops += product.calls * product.flops
+    return flops / seconds
 
 
-def square_product_rate(size: int, dtype: torch.dtype, device: torch.device, repeats: int = 5) -> float:
-    """Operations per second of one square product: what the machine does at its best."""
+def square_product_rate(size: int, dtype: torch.dtype, device: torch.device) -> float:
+    """Operations per second of one square product: the highest rate to expect of the machine."""
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    return 2 * size**3 / _median_seconds(lambda: a @ b, device, repeats)
+    return 2 * size**3 / _seconds(torch.mm, (a, b), {}, repeats=5)
 
 
 def _random(shape: Shape, device: torch.device) -> Tensor:
@@ -89,12 +98,6 @@ def _random(shape: Shape, device: torch.device) -> Tensor:
     return torch.empty_strided(size, stride, dtype=dtype, device=device).normal_()
 
 
-def _median_seconds(function, device: torch.device, repeats: int) -> float:
-    watch = Stopwatch(device)
-    function()
-    marks = [watch.mark()]
-    for _ in range(repeats):
-        function()
-        marks.append(watch.mark())
-    times = sorted(watch.seconds(*pair) for pair in zip(marks, marks[1:]))
-    return times[len(times) // 2]
+def _seconds(function, args: tuple, kwargs: dict, repeats: int) -> float:
+    call = dict(f=function, a=args, k=kwargs)
+    return Timer('f(*a, **k)', globals=call, num_threads=torch.get_num_threads()).timeit(repeats).median

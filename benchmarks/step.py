@@ -1,219 +1,180 @@
-"""The training step of a config, without a runner: what is measured."""
+"""Time, memory, split and operations of the training step of a pre-training config."""
 
 from __future__ import annotations
 
-import logging
-from contextlib import AbstractContextManager
-from functools import partial
-from itertools import repeat
-from types import SimpleNamespace
+import argparse
+import sys
+from typing import TYPE_CHECKING
 
-import torch
-from mmengine.config import Config
-from mmengine.registry import FUNCTIONS, DefaultScope
-from mmengine.runner import Runner
+from benchmarks.command import add_cfg_options, run
+from poa_mm.arguments import not_negative, positive, result_file
 
-from poa_mm.datasets.multi_crop import View
-from poa_mm.elastic import Subnet
-from poa_mm.elastic.sampler import relative_cost
-from poa_mm.engine import LayerDecayOptimWrapperConstructor, TeacherEMAHook
-from poa_mm.errors import UserError
-from poa_mm.launch import load_config
-from poa_mm.models.poa import POA
-from poa_mm.registry import MODELS
+if TYPE_CHECKING:
+    from benchmarks.training import TrainingStep
 
-from .stopwatch import Stopwatch
-
-DRAWN, TYPICAL = 'drawn', 'typical'
+SQUARE = {'cpu': 2048, 'cuda': 8192}  # a larger product is not faster
+RATIO = '{median:.3f} ({min:.3f} to {max:.3f})'
 
 
-class TrainingStep:
-    """One optimizer step a call: data, losses, backward passes, optimizer, teacher.
+def parse_args(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser('python -m benchmarks.step', description=__doc__)
+    parser.add_argument('config', help='a pre-training config')
+    parser.add_argument('--steps', type=positive, default=10, help='timed steps (10)')
+    parser.add_argument('--warmup', type=not_negative, default=2, help='steps before those (2)')
+    parser.add_argument('--batch-size', type=positive, help="images of an iteration (the config's)")
+    parser.add_argument('--amp', choices=['none', 'bfloat16', 'float16'], help="precision (the config's)")
+    parser.add_argument('--subnet', default='typical', help="elastic student: a member, 'typical' or 'drawn'")
+    parser.add_argument('--real-data', action='store_true', help="read the config's images, not random crops")
+    parser.add_argument('--device', help='cuda if available, else cpu')
+    add_cfg_options(parser)
+    add_cfg_options(parser, '--compare-options', 'changes to the second config')
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument('--compare', metavar='CONFIG', help='take turns with this config and print the ratio of times')
+    one.add_argument('--against', metavar='REVISION', help='take turns with the step of another git revision')
+    one.add_argument('--serve', action='store_true', help='run one step per line of standard input (for --against)')
+    parser.add_argument('--out', type=result_file, help='JSON file for the result')
+    args = parser.parse_args(arguments)
+    if args.compare_options and (args.against or args.serve):
+        parser.error('--compare-options goes with --compare or alone, not with --against')
+    return args
+
+
+def measure(args: argparse.Namespace) -> None:
+    """Runs what was asked for, prints it, and writes it to ``--out``."""
+    from poa_mm.reporting.records import write_json
+
+    def build(path: str, options: dict) -> TrainingStep:
+        from benchmarks.training import TrainingStep
+
+        chosen = {name: getattr(args, name) for name in ('subnet', 'batch_size', 'real_data')}
+        return TrainingStep.from_config(path, options, args.device, args.amp, **chosen)
+
+    if args.serve:
+        serve(build(args.config, args.cfg_options))
+        return
+    if args.against:
+        from benchmarks.revisions import compare_revision
+
+        result = compare_revision(args.against, args.config, args.arguments, args.steps, args.warmup)
+        text = f'working tree / {args.against}: ' + RATIO.format(**result['ratio'])
+    elif args.compare or args.compare_options:
+        options = {**({} if args.compare else args.cfg_options), **args.compare_options}
+        steps = build(args.config, args.cfg_options), build(args.compare or args.config, options)
+        result = compare(*steps, args.steps, args.warmup)
+        text = 'second / first: ' + RATIO.format(**result['ratio'])
+    else:
+        result = benchmark(build(args.config, args.cfg_options), args.steps, args.warmup)
+        text = describe(result)
+    print(text)
+    if args.out:
+        write_json(args.out, dict(arguments=vars(args), result=result))
+
+
+def serve(step: TrainingStep) -> None:
+    """One step for each line of standard input, answered by a line when the device has done it."""
+    from torch.utils.benchmark import timer
+
+    print('images', step.images, flush=True)
+    for _ in sys.stdin:
+        step()
+        timer()  # waits for the device
+        print('done', flush=True)
+
+
+def benchmark(step: TrainingStep, steps: int = 10, warmup: int = 2) -> dict:
+    """Speed, memory, split and operations of a training step.
 
     Args:
-        cfg: A pre-training config; changed by nobody.
-        device: Where to run.
-        subnet: The elastic student: a member of the space, ``'typical'`` for the one whose cost is nearest to the
-            mean of the draws, or ``'drawn'`` for those that training would draw.
-        batch_size: Images of one iteration; ``None`` for the config's.
-        real_data: Read images as the config says. Otherwise all steps get one batch of random crops.
+        step: What to measure.
+        steps: Number of timed steps; the split is taken from further ones.
+        warmup: Steps before anything is measured.
 
-    Attributes:
-        subnet (Subnet | None): The sub-network of all steps; ``None`` if they are drawn or there is none.
-        images (int): Images of one step.
-
-    Raises:
-        UserError: If the config is not that of a POA pre-training, the device cannot be used, or there are no images.
+    Returns:
+        Numbers in seconds, bytes, images and operations, all of which JSON can hold. ``split`` adds up to the time of
+        its own steps, which wait for the device after each part.
     """
+    import resource
 
-    def __init__(
-        self,
-        cfg: Config,
-        device: torch.device,
-        subnet: str = TYPICAL,
-        batch_size: int | None = None,
-        real_data: bool = False,
-    ) -> None:
-        check_pretraining(cfg)
-        check_device(device)
-        loader = cfg.train_dataloader.to_dict()
-        loader['batch_size'] = batch_size = batch_size or loader['batch_size']
-        torch.manual_seed(0)
-        with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'poa_mm')):
-            self.model = MODELS.build(cfg.model)
-            # MMEngine logs what it did to every parameter.
-            logging.disable(logging.INFO)
-            self.model.init_weights()
-            logging.disable(logging.NOTSET)
-            self.model.to(device).train()
-            self.model.step = 0
-            wrapper = {**cfg.optim_wrapper.to_dict(), 'lr_scaling': None}
-            paramwise = wrapper.pop('paramwise_cfg', None)
-            wrapper.pop('constructor', None)
-            self.wrapper = LayerDecayOptimWrapperConstructor(wrapper, paramwise)(self.model)
-            if real_data:
-                self.batches = iter(Runner.build_dataloader(loader, seed=0))
-            else:
-                self.batches = repeat(random_batch(loader, device))
-        self.loader = loader
-        self.ema = TeacherEMAHook(start=0.999, final=0.999, steps=1)
-        self.ema.before_train(SimpleNamespace(model=self.model))
-        self.device = device
-        self.iterations = wrapper.get('accumulative_counts', 1)
-        self.images = batch_size * self.iterations
-        self.subnet = self._choose(subnet)
-        if self.subnet:
-            self.model.sampler = lambda step, rank: self.subnet
-        self.watch = Stopwatch(device)
+    import torch
 
-    @classmethod
-    def from_config(cls, path: str, options: dict, device: str, amp: str | None = None, **arguments) -> TrainingStep:
-        """The step of a config file, with the convolutions chosen as the config says.
+    from benchmarks.operations import OperationCounter, product_rate, square_product_rate
+    from benchmarks.timing import spread, time_in_turn, time_parts
 
-        Args:
-            path: The config file.
-            options: Dotted keys and their values, as ``--cfg-options`` gives them.
-            device: Where to run, ``'cpu'``, ``'cuda'`` or ``'cuda:1'``.
-            amp: ``'none'``, ``'bfloat16'`` or ``'float16'``; ``None`` for the config's precision.
-            arguments: Of the class.
+    cuda = step.device.type == 'cuda'
+    for _ in range(warmup):
+        step()
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+    seconds = spread(time_in_turn([step], steps)[0])
+    peak = torch.cuda.max_memory_allocated() if cuda else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-        Raises:
-            UserError: There is no such config.
-            UserError: An option does not fit, the config is not that of a POA pre-training, or the device cannot be
-                used.
-            UserError: The config uses a toolbox that is not installed.
-        """
-        cfg = load_config(path, options, None, 'none')
-        check_pretraining(cfg)
-        if amp:
-            cfg.optim_wrapper.amp_dtype = None if amp == 'none' else amp
-        torch.backends.cudnn.benchmark = cfg.get('env_cfg', {}).get('cudnn_benchmark', False)
-        return cls(cfg, check_device(device), **arguments)
-
-    def _choose(self, wanted: str) -> Subnet | None:
-        sampler, space = self.model.sampler, self.model.backbone.space
-        if sampler is None or wanted == DRAWN:
-            return None
-        if wanted != TYPICAL:
-            return space.parse(wanted)
-        costs = {subnet: relative_cost(space, subnet) for subnet in sampler.copies}
-        mean = sum(costs[subnet] for subnet in sampler.pool) / len(sampler.pool)
-        return min(costs, key=lambda subnet: abs(costs[subnet] - mean))
-
-    def resize(self, batch_size: int) -> None:
-        """Go on with random crops of another number of images."""
-        self.batches = repeat(random_batch({**self.loader, 'batch_size': batch_size}, self.device))
-        self.images = batch_size * self.iterations
-
-    def __call__(self) -> None:
-        for _ in range(self.iterations):
-            self.iterate()
-        self.update_teacher()
-        self.model.step += 1
-
-    def iterate(self) -> None:
-        """One iteration: an optimizer step, or a part of one where gradients are accumulated."""
-        self.model.train_step(self.next_batch(), self.wrapper)
-
-    def next_batch(self) -> dict:
-        """A batch on the host."""
-        return next(self.batches)
-
-    def update_teacher(self) -> None:
-        """The teacher follows."""
-        self.ema.update(0.999, self.wrapper.finite)
-
-    def watched(self) -> AbstractContextManager[None]:
-        """Within it, the parts of a step add to ``watch``; outside it nothing is in their way."""
-        model, wrapper = self.model, self.wrapper
-
-        def student(crops, masks=None, subnet=None) -> str:
-            return 'intact student' if subnet is None else 'elastic student'
-
-        parts = [
-            (self, 'next_batch', 'data'),
-            (model.data_preprocessor, 'forward', 'data'),
-            (model.teacher.backbone, 'forward', 'teacher'),
-            (model.backbone, 'forward', student),
-            *((head, 'forward', 'heads') for head in _heads(model)),
-            *((head, 'prototypes', 'heads') for head in (model.head, model.teacher.head)),
-            (model.target, 'forward', 'targets and losses'),
-            (model, '_compare', 'targets and losses'),
-            (wrapper, 'backward', 'backward'),
-            (wrapper, 'step', 'optimizer'),
-            (wrapper, 'zero_grad', 'optimizer'),
-            (self, 'update_teacher', 'EMA'),
-        ]
-        return self.watch.watching(parts)
+    first = step.number
+    split = time_parts(step, step.parts(), steps)
+    # Drawn sub-networks differ in operations: count those that the split was taken from.
+    counted = steps if step.subnet is None and step.model.sampler else 1
+    step.number = first
+    with OperationCounter() as counter:
+        for _ in range(counted):
+            step()
+    operations = sum(counter.flops.values()) / counted
+    rate = operations / seconds['median']
+    dtype = step.wrapper.amp_dtype or torch.float32
+    rates = {
+        'products_of_the_step': product_rate(counter, step.device),
+        'large_product': square_product_rate(SQUARE[step.device.type], dtype, step.device),
+    }
+    return dict(
+        device=torch.cuda.get_device_name() if cuda else f'CPU, {torch.get_num_threads()} threads',
+        torch=torch.__version__,
+        dtype=str(dtype).removeprefix('torch.'),
+        images_per_step=step.images,
+        subnet=step.subnet and str(step.subnet),
+        steps=steps,
+        seconds_per_step=seconds,
+        images_per_second=step.images / seconds['median'],
+        peak_memory=peak,
+        split=split,
+        operations_per_step=operations,
+        operations={name: value / counted for name, value in counter.flops.items()},
+        rate=rate,
+        rates=rates,
+        fractions={name: rate / value for name, value in rates.items()},
+    )
 
 
-def check_pretraining(cfg: Config) -> None:
-    """Refuse the config of anything else before it is built.
+def compare(first: TrainingStep, second: TrainingStep, steps: int = 10, warmup: int = 2) -> dict:
+    """Times of two steps that take turns, and the ratio ``second / first`` of every pair."""
+    from benchmarks.timing import spread, time_in_turn
 
-    Raises:
-        UserError: If the config is not that of a POA pre-training.
-    """
-    kind = cfg.get('model', {}).get('type', 'a config without a model')
-    found = MODELS.get(kind) if isinstance(kind, str) else kind
-    if not (isinstance(found, type) and issubclass(found, POA)):
-        raise UserError(f'the benchmark is of POA pre-training, not of {getattr(kind, "__name__", kind)}')
-
-
-def check_device(device: str | torch.device) -> torch.device:
-    """The device, made the current one: events are recorded there.
-
-    Raises:
-        UserError: If it cannot be used.
-    """
-    try:
-        found = torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:  # PyTorch without CUDA asserts
-        raise UserError(f"device '{device}' cannot be used: {str(error).splitlines()[0]}") from error
-    if found.type == 'cuda':
-        torch.cuda.set_device(found)
-    return found
+    time_in_turn([first, second], warmup)
+    times = time_in_turn([first, second], steps)
+    return dict(
+        steps=steps,
+        seconds_per_step=[spread(column) for column in times],
+        images_per_second=[step.images / spread(column)['median'] for step, column in zip((first, second), times)],
+        ratio=spread([b / a for a, b in zip(*times)]),
+    )
 
 
-def _heads(model: POA) -> list[torch.nn.Module]:
-    found = [model.head, model.patch_head, model.teacher.head, model.teacher.patch_head]
-    return [head for head in found if head is not None]
-
-
-def random_batch(loader: dict, device: torch.device) -> dict:
-    """A batch of noise on the host, of the sizes and with the masks of a dataloader's config."""
-    views = {kind: View.from_config(kind, cfg) for kind, cfg in loader['dataset']['views'].items()}
-    size, local = views['global_1'].size, views['local']
-    samples = [
-        dict(
-            global_crops=torch.randint(256, (2, 3, size, size), dtype=torch.uint8),
-            local_crops=torch.randint(256, (local.number, 3, local.size, local.size), dtype=torch.uint8),
-            seed=0,
-            position=0,
-        )
-        for _ in range(loader['batch_size'])
+def describe(result: dict) -> str:
+    """The result of :func:`benchmark` as text."""
+    seconds, total = result['seconds_per_step'], sum(result['split'].values())
+    shares = (
+        f'{fraction:.1%} of {name.replace("_", " ")} ({result["rates"][name] / 1e9:.4g})'
+        for name, fraction in result['fractions'].items()
+    )
+    lines = [
+        f'{result["device"]}, {result["dtype"]}, {result["images_per_step"]} images a step, '
+        f'elastic student {result["subnet"] or "drawn"}',
+        f'{seconds["median"]:.4g} s a step (quartiles {seconds["lower_quartile"]:.4g} and '
+        f'{seconds["upper_quartile"]:.4g}), {result["images_per_second"]:.4g} images/s, '
+        f'peak memory {result["peak_memory"] / 2**30:.2f} GiB',
+        *(f'  {name:20s}{value:10.4f} s {value / total:7.1%}' for name, value in result['split'].items()),
+        f'{result["operations_per_step"] / 1e9:.4g} GFLOP a step: {result["rate"] / 1e9:.4g} GFLOP/s, which is '
+        + ', '.join(shares),
     ]
-    options = dict(loader['collate_fn'])
-    batch = partial(FUNCTIONS.get(options.pop('type')), **options)(samples)
-    if device.type == 'cuda' and loader.get('pin_memory'):  # else every copy waits for the device
-        batch['inputs'] = {name: value.pin_memory() for name, value in batch['inputs'].items()}
-    return batch
+    return '\n'.join(lines)
+
+
+if __name__ == '__main__':
+    run(parse_args, measure)

@@ -1,7 +1,11 @@
 """A pre-training config whose step takes milliseconds."""
 
+import sys
+
 import pytest
 from mmengine.config import Config
+
+from benchmarks.command import run
 
 CONFIG = """
 default_scope = 'poa_mm'
@@ -44,3 +48,16 @@ def config_file(tmp_path):
 @pytest.fixture
 def config(config_file):
     return Config.fromfile(config_file)
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Runs a module of the benchmarks as a command and returns its exit status."""
+
+    def call(module, *arguments):
+        monkeypatch.setattr(sys, 'argv', [module.__name__, *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            run(module.parse_args, module.measure)
+        return stopped.value.code or 0
+
+    return call

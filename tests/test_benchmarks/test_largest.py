@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from benchmarks import TrainingStep, largest_batch
-from benchmarks.largest import fits, search
+from benchmarks.largest import fits, largest_batch, search
+from benchmarks.training import TrainingStep
 
 
 @pytest.mark.parametrize('capacity', [2, 3, 7, 31, 100, 1000])
@@ -35,7 +35,7 @@ def test_a_step_that_runs_out_of_memory_leaves_the_next_one_whole(config, monkey
 
     monkeypatch.setattr(step.model, 'compute_losses', limited)
     told = []
-    assert largest_batch(step, limit=12, tell=told.append) == 5
+    assert largest_batch(step, limit=12, log=told.append) == 5
     assert told[0].startswith('2 images: enough memory') and any(line.startswith('8 images: no') for line in told)
     assert step.images == 10 and next(step.batches)['inputs']['global_crops'].shape[0] == 10
     assert not fits(step, 6) and all(p.grad is None for p in step.model.parameters())

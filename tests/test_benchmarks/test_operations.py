@@ -7,7 +7,9 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import OperationCounter, TrainingStep, operations, product_rate, square_product_rate
+from benchmarks import operations
+from benchmarks.operations import OperationCounter, product_rate, square_product_rate
+from benchmarks.training import TrainingStep
 
 CPU = torch.device('cpu')
 
@@ -19,9 +21,9 @@ def test_count_is_pytorch_s_where_that_is_complete():
         model(x).sum().backward()
     with OperationCounter() as counter:
         model(x).sum().backward()
-    assert sum(counter.operations.values()) == expected.get_total_flops()
+    assert sum(counter.flops.values()) == expected.get_total_flops()
     forward = 2 * 2 * (36 * 8 * 27 + 8 * 36 * 20 + 8 * 20 * 4)
-    assert sum(counter.operations.values()) == 3 * forward
+    assert sum(counter.flops.values()) == 3 * forward
 
 
 def test_attention_on_the_cpu():
@@ -29,10 +31,10 @@ def test_attention_on_the_cpu():
     one_product = 2 * 2 * 4 * 10 * 10 * 8
     with OperationCounter() as counter:
         out = F.scaled_dot_product_attention(q, k, v)
-    assert sum(counter.operations.values()) == 2 * one_product
+    assert sum(counter.flops.values()) == 2 * one_product
     with OperationCounter() as counter:
         out.sum().backward()
-    assert sum(counter.operations.values()) == 5 * one_product  # the scores are computed again
+    assert sum(counter.flops.values()) == 5 * one_product  # the scores are computed again
 
 
 def test_whole_step(config):
@@ -43,9 +45,9 @@ def test_whole_step(config):
         step()
     with FlopCounterMode(display=False) as expected, sdpa_kernel(SDPBackend.MATH):
         step()
-    backward = counter.operations['_scaled_dot_product_flash_attention_for_cpu_backward']
+    backward = counter.flops['_scaled_dot_product_flash_attention_for_cpu_backward']
     # The kernel's fifth product of the backward pass is the scores once more.
-    assert sum(counter.operations.values()) - backward // 5 == expected.get_total_flops()
+    assert sum(counter.flops.values()) - backward // 5 == expected.get_total_flops()
 
 
 def test_rate_weighs_every_product_by_its_calls(monkeypatch):
@@ -55,13 +57,13 @@ def test_rate_weighs_every_product_by_its_calls(monkeypatch):
             torch.mm(a, b)
         torch.addmm(c, a, b)
         torch.mm(a, torch.randn(8, 6).t())  # same sizes, another layout
-    assert [(calls, count) for _, calls, count in counter.products.values()] == [(3, 384), (1, 384), (1, 384)]
+    assert [(product.calls, product.flops) for product in counter.products.values()] == [(3, 384), (1, 384), (1, 384)]
     seconds = iter([1.0, 10.0, 100.0])
     ran = []
-    monkeypatch.setattr(operations, '_median_seconds', lambda f, *_: ran.append(f()) or next(seconds))
+    monkeypatch.setattr(operations, '_seconds', lambda f, a, k, *_: ran.append(f(*a, **k)) or next(seconds))
     assert product_rate(counter, CPU) == pytest.approx(5 * 384 / (3 * 1 + 10 + 100))
     assert [tuple(out.shape) for out in ran] == [(4, 8)] * 3
-    monkeypatch.setattr(operations, '_median_seconds', lambda *_: 0.5)
+    monkeypatch.setattr(operations, '_seconds', lambda *_, **__: 0.5)
     assert square_product_rate(100, torch.bfloat16, CPU) == 2 * 100**3 / 0.5
 
 
@@ -69,5 +71,5 @@ def test_every_product_of_a_step_can_be_repeated(config):
     step = TrainingStep(config, CPU)
     with OperationCounter() as counter:
         step()
-    assert {'mm', 'addmm', 'convolution', 'convolution_backward'} <= set(counter.operations)
+    assert {'mm', 'addmm', 'convolution', 'convolution_backward'} <= set(counter.flops)
     assert product_rate(counter, CPU, repeats=1) > 0

@@ -5,33 +5,21 @@ import subprocess
 
 import pytest
 
-from benchmarks import compare_revision
+from benchmarks.revisions import compare_revision
 
-LAUNCH = """
-from types import SimpleNamespace
-
-
-def load_config(path, options, work_dir, launcher):
-    return SimpleNamespace(path=path, options=options, optim_wrapper=None, get=lambda key, default: default)
-"""
-BENCHMARK = """
+STEP = """
+import sys
 import time
 
-
-class TrainingStep:
-    images = 6
-
-    def __init__(self, cfg, device, subnet):
-        if 'broken' in cfg.options:
-            raise ValueError('no such step')
-        self.device = device
-        self.seconds = float(open(cfg.path).read()) * (2 if subnet == 'slow' else 1)
-        print('this is no answer')
-
-    def __call__(self):
-        time.sleep(self.seconds)
+seconds = float(open(sys.argv[1]).read()) * (2 if '--slow' in sys.argv else 1)
+if '--broken' in sys.argv:
+    raise ValueError('no such step')
+assert '--serve' in sys.argv and '--against' not in sys.argv
+print('images 6\\nanother line', flush=True)
+for _ in sys.stdin:
+    time.sleep(seconds)
+    print('done', flush=True)
 """
-ARGUMENTS = dict(steps=3, warmup=1, options={}, amp=None, device='cpu', arguments=dict(subnet='slow'))
 
 
 @pytest.fixture
@@ -39,10 +27,9 @@ def checkout(tmp_path):
     """The config holds the seconds of a step: 0.05 at the tag ``before``, 0.1 now."""
     if shutil.which('git') is None:
         pytest.skip('needs git')
-    files = {'launch.py': LAUNCH, 'benchmark.py': BENCHMARK, '__init__.py': ''}
-    (tmp_path / 'poa_mm').mkdir()
-    for name, text in files.items():
-        (tmp_path / 'poa_mm' / name).write_text(text)
+    (tmp_path / 'benchmarks').mkdir()
+    (tmp_path / 'benchmarks/__init__.py').touch()
+    (tmp_path / 'benchmarks/step.py').write_text(STEP)
     config = tmp_path / 'config.py'
     config.write_text('0.05')
 
@@ -58,23 +45,26 @@ def checkout(tmp_path):
     return tmp_path
 
 
+def compare(root, config, revision='before', *more):
+    return compare_revision(revision, str(config), [str(config), '--against', revision, *more], 3, 1, root)
+
+
 def test_ratio(checkout):
-    result = compare_revision('before', str(checkout / 'config.py'), root=checkout, **ARGUMENTS)
+    result = compare(checkout, checkout / 'config.py', 'before', '--slow')
     assert 1.4 < result['ratio']['median'] < 2.6
     assert result['seconds_per_step'][0]['min'] >= 0.1
     assert result['images_per_second'][0] == pytest.approx(6 / result['seconds_per_step'][0]['median'])
 
 
 def test_errors(checkout, tmp_path_factory):
-    config = str(checkout / 'config.py')
-    with pytest.raises(ValueError, match="'nowhere' is no revision"):
-        compare_revision('nowhere', config, root=checkout, **ARGUMENTS)
-    with pytest.raises(ValueError, match="'--all' is no revision"):
-        compare_revision('--all', config, root=checkout, **ARGUMENTS)
-    with pytest.raises(ValueError, match='the step of before cannot be run: ValueError: no such step'):
-        compare_revision('before', config, root=checkout, **{**ARGUMENTS, 'options': dict(broken=True)})
+    config = checkout / 'config.py'
+    with pytest.raises(ValueError, match="'nowhere' is not a revision"):
+        compare(checkout, config, 'nowhere')
+    with pytest.raises(ValueError, match="'--all' is not a revision"):
+        compare(checkout, config, '--all')
+    with pytest.raises(ValueError, match='the step of before fails: ValueError: no such step'):
+        compare(checkout, config, 'before', '--broken')
     with pytest.raises(ValueError, match=r'none\.py'):
-        compare_revision('before', 'none.py', root=checkout, **ARGUMENTS)
-    elsewhere = tmp_path_factory.mktemp('elsewhere')
+        compare(checkout, 'none.py')
     with pytest.raises(ValueError, match='needs a git checkout'):
-        compare_revision('before', config, root=elsewhere, **ARGUMENTS)
+        compare(tmp_path_factory.mktemp('elsewhere'), config)

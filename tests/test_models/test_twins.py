@@ -1,0 +1,46 @@
+"""The fast versions of the training step return what the slow ones return, and the same gradients."""
+
+import pytest
+import torch
+
+from tests.helpers import twins
+
+CASES = [
+    ('joined_crops', 'vit', 32, 2, 2, (24, 12)),
+    ('joined_crops', 'vit', 32, 1, 1, (24, 12)),
+    ('joined_crops', 'swin', 16, 1, 1, (64, 32)),
+    ('drop_path', 3, 8, 0.2),
+    ('scaled_slice', 9, 8, 16, False),
+    ('scaled_slice', 9, 8, 16, True),
+    ('sliced_qkv', 9, 8, 16),
+    ('attention', 2, 2, 5, 8, 'bfloat16'),
+    ('attention', 2, 1, 7, 4, 'bfloat16'),
+    ('masked_patches', 3, 9, 4),
+    ('weight_norm', 5, 8, 12),
+    ('sinkhorn', 6, 20),
+    ('chunked_cross_entropy', 5, 20, 'float32'),
+    ('chunked_cross_entropy', 5, 20, 'bfloat16'),
+    ('local_crops', 3, 2, 20),
+    ('teacher_update', 2, 8),
+    ('checkpointing', 32, 2, 2),
+]
+
+
+@pytest.mark.parametrize('case', CASES, ids=lambda case: '-'.join(map(str, case)))
+def test_same_results_and_gradients(case):
+    torch.manual_seed(0)
+    slow, fast = getattr(twins, case[0])(*case[1:])
+    expected, found = slow(), fast()
+    assert len(expected) == len(found) and any(value.any() for value in expected)
+    half = torch.bfloat16 in [value.dtype for value in expected]
+    for a, b in zip(found, expected):
+        scale = b.abs().max().item()
+        torch.testing.assert_close(a.float(), b.float(), rtol=1e-5, atol=(2e-2 if half else 1e-5) * scale)
+
+
+def test_kept_bytes():
+    x, weight = torch.randn(10), torch.nn.Parameter(torch.randn(10))
+    kept = twins.Differentiable(lambda: (x * weight).exp(), [x, weight]).kept_bytes()
+    assert kept == 2 * 40  # x and the result of exp
+    without, recomputed = (version.kept_bytes() for version in twins.checkpointing(32, 2, 2))
+    assert recomputed < 0.5 * without
