@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.command import add_cfg_options, run
-from poa_mm.arguments import positive, result_folder
+from benchmarks.command import run
+from poa_mm.arguments import add_cfg_options, positive, result_folder
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 NETWORKS = {'ViT-L/16': 'poa_vitl.py', 'Swin-B': 'poa_swinb.py', 'ResNet-152': 'poa_resnet152.py'}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from benchmarks.command import add_cfg_options, run
-from poa_mm.arguments import positive
+from benchmarks.command import run
+from poa_mm.arguments import add_cfg_options, positive
 
 if TYPE_CHECKING:
     from mmengine.config import Config

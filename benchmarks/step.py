@@ -6,8 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from benchmarks.command import add_cfg_options, run
-from poa_mm.arguments import not_negative, positive, result_file
+from benchmarks.command import run
+from poa_mm.arguments import CfgOptions, add_cfg_options, not_negative, positive, result_file
 
 if TYPE_CHECKING:
     from benchmarks.training import TrainingStep
@@ -27,7 +27,9 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--real-data', action='store_true', help="read the config's images, not random crops")
     parser.add_argument('--device', help='cuda if available, else cpu')
     add_cfg_options(parser)
-    add_cfg_options(parser, '--compare-options', 'changes to the second config')
+    parser.add_argument(
+        '--compare-options', nargs='+', action=CfgOptions, default={}, metavar='KEY=VALUE', help='changes to the second'
+    )
     one = parser.add_mutually_exclusive_group()
     one.add_argument('--compare', metavar='CONFIG', help='take turns with this config and print the ratio of times')
     one.add_argument('--against', metavar='REVISION', help='take turns with the step of another git revision')

@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from benchmarks.command import add_cfg_options, run
-from poa_mm.arguments import positive, result_file
+from benchmarks.command import run
+from poa_mm.arguments import add_cfg_options, positive, result_file
 
 if TYPE_CHECKING:
     from benchmarks.fake_gpu import Trace

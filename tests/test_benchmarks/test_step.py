@@ -82,7 +82,7 @@ def test_serve(config_file):
     [
         ('--steps 0', '--steps: must be a whole number of at least 1, got '),
         ('--warmup=-1', '--warmup: must be a whole number of at least 0, got '),
-        ('--cfg-options steps', "--cfg-options: must be KEY=VALUE, got 'steps'"),
+        ('--cfg-options steps', "--cfg-options takes KEY=VALUE, got 'steps'"),
         ('--against HEAD --compare x.py', 'not allowed with argument'),
         ('--against HEAD --compare-options a=1', '--compare-options goes with --compare or alone'),
         ('--device nonsense', "device 'nonsense' cannot be used: "),
