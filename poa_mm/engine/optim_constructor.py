@@ -15,6 +15,8 @@ from poa_mm.errors import UserError
 from poa_mm.models.backbones import find_layer_depths, known_families
 from poa_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
+from .start_file import find_scales
+
 PREFIX = 'backbone.'
 LR_RULES = {None: lambda ratio: 1.0, 'linear': lambda ratio: ratio, 'sqrt': math.sqrt}
 
@@ -51,6 +53,13 @@ class LayerDecayOptimWrapperConstructor:
               :class:`LayerDepths`, whichever toolbox it is from; other backbones need a method
               ``get_layer_depth(name, prefix)``.
               Defaults to 1, no decay. Other parameters have none.
+            - ``fine_tuning_ids`` (bool): Whether layers are numbered as the program does in fine-tuning; see
+              :class:`LayerDepths`. Defaults to False.
+            - ``scaled_lr`` (bool): whether a network that was extracted learns as it would inside the intact one.
+              There the activations of a sliced layer are multiplied by ``a``; extraction multiplies its weights by
+              ``a`` instead, so the same step of AdamW moves them ``a`` times less. Those weights get ``a`` times the
+              lr and ``1 / a`` of the weight decay (which AdamW multiplies by the lr). ``a`` comes from the extracted
+              file that the backbone's ``init_cfg`` names. Defaults to False.
             - ``patch_embed_lr_mult`` (float): further factor for names with 'patch_embed'. Defaults to 1.
             - ``no_decay`` (list[str]): parameters whose name contains one of these have no weight decay (say
               'pos_embed' in fine-tuning). Biases, norms and LayerScale never have any.
@@ -78,9 +87,10 @@ class LayerDecayOptimWrapperConstructor:
         options = _options(
             paramwise_cfg,
             'paramwise_cfg',
-            dict(layer_decay_rate=1.0, patch_embed_lr_mult=1.0, no_decay=()),
+            dict(layer_decay_rate=1.0, fine_tuning_ids=False, scaled_lr=False, patch_embed_lr_mult=1.0, no_decay=()),
         )
         self.layer_decay_rate = options['layer_decay_rate']
+        self.fine_tuning_ids, self.scaled_lr = options['fine_tuning_ids'], options['scaled_lr']
         self.patch_embed_lr_mult = options['patch_embed_lr_mult']
         self.no_decay = options['no_decay']
         if isinstance(self.no_decay, str):
@@ -124,6 +134,7 @@ class LayerDecayOptimWrapperConstructor:
         base_lr = self.optimizer_cfg['lr']
         base_decay = self.optimizer_cfg.get('weight_decay', 0.0)
         depth_of = self._layer_depths(model)
+        scales = find_scales(model) if self.scaled_lr else {}
         groups: dict[tuple, dict] = {}
         for name, param in model.named_parameters():
             if not param.requires_grad:
@@ -133,12 +144,14 @@ class LayerDecayOptimWrapperConstructor:
             decays = not (_is_flat(name, param) or any(key in name for key in self.no_decay))
             is_last_layer = part == 'heads' and '.last_layer.' in name
 
-            lr, weight_decay = base_lr * lr_mult, base_decay if decays else 0.0
+            scale = scales.get(name[len(PREFIX) :], 1.0) if part == 'backbone' else 1.0
+            lr, weight_decay = base_lr * lr_mult * scale, base_decay / scale if decays else 0.0
             group_name = f'{part} lr x {lr_mult:.4g}'
+            group_name += f' x {scale:.4g}' if scale != 1 else ''
             group_name += ', last layer' if is_last_layer else ''
             group_name += '' if decays else ', no weight decay'
             group = groups.setdefault(
-                (part, lr_mult, decays, is_last_layer),
+                (part, lr_mult, scale, decays, is_last_layer),
                 dict(
                     params=[],
                     name=group_name,
@@ -162,7 +175,12 @@ class LayerDecayOptimWrapperConstructor:
             return None
         if not any(param.requires_grad for param in backbone.parameters()):
             return None
-        found = find_layer_depths(name for name, _ in backbone.named_parameters())
+        found = find_layer_depths((name for name, _ in backbone.named_parameters()), self.fine_tuning_ids)
+        if found is None and self.fine_tuning_ids:
+            raise UserError(
+                f'fine_tuning_ids needs a network of a known family ({", ".join(known_families())}), '
+                f'{type(backbone).__name__} is not one'
+            )
         if found is None and not hasattr(backbone, 'get_layer_depth'):
             raise UserError(
                 f'layer_decay_rate {self.layer_decay_rate} needs a network of a known family '

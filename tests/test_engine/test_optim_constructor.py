@@ -7,6 +7,7 @@ from torch import nn
 
 from poa_mm.elastic import Subnet
 from poa_mm.engine import LayerDecayOptimWrapperConstructor, PoaOptimWrapper
+from poa_mm.errors import UserError
 from poa_mm.extraction.formats import network_config
 from poa_mm.registry import MODELS
 
@@ -219,12 +220,20 @@ def _twins(elastic):
             yield MODELS.build(network_config(elastic, subnet, toolbox))
 
 
-def _factors(backbone, rate=0.5):
+# The program's ids in fine-tuning, where they differ from the above, and the number of layers.
+FINE_TUNING = {
+    'vit': (7, {}),
+    'swin': (10, {'stages.0.downsample.norm.weight': 1, 'stages.1.downsample.reduction.weight': 3}),
+    'resnet': (17, {}),
+}
+
+
+def _factors(backbone, rate=0.5, **options):
     """Learning rate of every backbone parameter over the base one."""
     model = nn.Module()
     model.backbone, model.head = backbone, nn.Linear(2, 2)
     wrapper = dict(type='mmengine.OptimWrapper', optimizer=dict(type='AdamW', lr=1.0, weight_decay=0.05))
-    built = LayerDecayOptimWrapperConstructor(wrapper, dict(layer_decay_rate=rate))(model)
+    built = LayerDecayOptimWrapperConstructor(wrapper, dict(layer_decay_rate=rate, **options))(model)
     table = {name: row[0] for name, row in _table(model, built).items()}
     assert table['head.weight'] == 1
     return {name.removeprefix('backbone.'): lr for name, lr in table.items() if name.startswith('backbone.')}
@@ -245,6 +254,17 @@ def test_one_network_has_the_same_factors_in_every_toolbox(family):
         assert factors == {name: expected[name] for name in factors} and len(factors) >= len(expected) - 3
         modules.add(type(backbone).__module__.partition('.')[0])
     assert modules == {'vit': {'mmpretrain'}, 'swin': TOOLBOXES, 'resnet': TOOLBOXES | {'poa_mm'}}[family]
+
+
+@pytest.mark.parametrize('family', CONFIGS)
+def test_ids_of_fine_tuning(family):
+    """A ResNet's head is a layer above its last block; a Swin's downsampling belongs to the block before it."""
+    elastic = MODELS.build(CONFIGS[family]).requires_grad_(True)
+    top, changed = FINE_TUNING[family]
+    factors = _factors(elastic, fine_tuning_ids=True)
+    assert all(factors[name] == 0.5 ** (top - layer) for name, layer in {**IDS[family][1], **changed}.items())
+    with pytest.raises(UserError, match='fine_tuning_ids needs a network of a known family'):
+        _factors(nn.Linear(2, 2), fine_tuning_ids=True)
 
 
 def test_frozen_backbone_has_no_factors():

@@ -8,7 +8,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS as ROOT
 from mmengine.registry import DefaultScope
 
-from poa_mm.engine.hooks.backbone_check import check_backbone, find_pretrained
+from poa_mm.engine.hooks.backbone_check import check_backbone
+from poa_mm.engine.start_file import find_pretrained
 from poa_mm.extraction import export_subnet
 from poa_mm.registry import MODELS
 

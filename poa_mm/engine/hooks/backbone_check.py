@@ -7,7 +7,6 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import PretrainedInit
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch import Tensor, nn
@@ -18,6 +17,7 @@ from poa_mm.files import load_weights
 from poa_mm.models.backbones import family_of
 from poa_mm.registry import HOOKS
 
+from ..start_file import find_pretrained, loaded_as
 from .common import unwrapped
 
 LISTED, LISTED_SHAPES = 20, 3  # the rest is counted
@@ -56,18 +56,6 @@ class BackboneCheckHook(Hook):
         check_backbone(backbone, init_cfg)
 
 
-def find_pretrained(model: nn.Module) -> tuple[nn.Module | None, dict | None]:
-    """The backbone of a model and its ``init_cfg`` of type ``Pretrained``; ``None`` for what there is not."""
-    backbone = getattr(model, 'backbone', None)
-    while backbone is not None:
-        init_cfg = getattr(backbone, 'init_cfg', None)
-        for cfg in init_cfg if isinstance(init_cfg, list | tuple) else [init_cfg]:
-            if cfg and cfg['type'] in ('Pretrained', PretrainedInit):
-                return backbone, cfg
-        backbone = getattr(backbone, 'backbone', None)
-    return None, None
-
-
 def check_backbone(backbone: nn.Module, init_cfg: Mapping[str, Any]) -> None:
     """Compare a backbone with the file that its ``init_cfg`` names.
 
@@ -84,7 +72,7 @@ def check_backbone(backbone: nn.Module, init_cfg: Mapping[str, Any]) -> None:
             f'{path} is a pre-training checkpoint, which holds all sub-networks: extract one first, with '
             'tools/extract.py and the --format of the toolbox'
         )
-    found = {_loaded_as(backbone, name, prefix): weights[name] for name in names}
+    found = {loaded_as(backbone, name, prefix): weights[name] for name in names}
     found.pop(None, None)
     expected = backbone.state_dict()
     missing = [name for name in expected if name not in found]
@@ -98,7 +86,7 @@ def check_backbone(backbone: nn.Module, init_cfg: Mapping[str, Any]) -> None:
         'missing': _listed(missing, LISTED),
         'unexpected': _listed([name for name in found if name not in expected], LISTED),
         'skipped by its loader': _listed(
-            [name for name in names if missing and _loaded_as(backbone, name, prefix) is None], LISTED
+            [name for name in names if missing and loaded_as(backbone, name, prefix) is None], LISTED
         ),
     }
     if any(problems.values()):
@@ -107,17 +95,6 @@ def check_backbone(backbone: nn.Module, init_cfg: Mapping[str, Any]) -> None:
             f'{path}{_origin(contents)} does not fit the backbone {type(backbone).__name__}: {listed}; '
             "the file must hold the backbone's size, written by tools/extract.py with the --format of its toolbox"
         )
-
-
-def _loaded_as(backbone: nn.Module, name: str, prefix: str | None) -> str | None:
-    """The weight that a name in the file is loaded into, ``None`` if the backbone's loader skips it."""
-    family, static_type = family_of(backbone)
-    if family is not None and static_type in family.loader_prefixes:
-        return family.loaded_as(static_type, name)
-    if prefix is not None:
-        prefix = prefix.rstrip('.') + '.'
-        return name.removeprefix(prefix) if name.startswith(prefix) else None
-    return name.removeprefix('module.')
 
 
 def _is_resized(backbone: nn.Module, name: str, value: Tensor) -> bool:

@@ -52,12 +52,12 @@ def family_of(network: nn.Module) -> tuple[type[ElasticBackbone] | None, str]:
     return None, type(network).__name__
 
 
-def find_layer_depths(names: Iterable[str]) -> LayerDepths | None:
+def find_layer_depths(names: Iterable[str], fine_tuning: bool = False) -> LayerDepths | None:
     """Layer ids of a network with these parameters; ``None`` if they are not those of a registered family."""
     names = list(names)
     for family in FAMILIES.values():
         if all(any(mark in name for name in names) for mark in family.layer_names.marks):
-            return LayerDepths(family.layer_names, names)
+            return LayerDepths(family.layer_names, names, fine_tuning)
     return None
 
 

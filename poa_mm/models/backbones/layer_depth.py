@@ -22,7 +22,6 @@ class LayerNames(NamedTuple):
         before: Pattern of what comes before the first block. Everything else outside the blocks follows the last one.
         has_top: Whether what follows the blocks has an id of its own, one above the last block's.
         downsample: Pattern of what leads from one stage to the next; its group is a number that counts the stages.
-            It has the id of the first block of the stage that it leads to.
         downsample_offset: The stage that it leads to, minus that number.
     """
 
@@ -37,19 +36,23 @@ class LayerNames(NamedTuple):
 class LayerDepths:
     """Ids of the layers of a network (POA's program).
 
-    Tokens, positions, patch embedding and stem are 0; block ``k``, counted over all stages, is ``k + 1``; a layer
-    between two stages belongs to the first block after it.
+    Tokens, positions, patch embedding and stem are 0; block ``k``, counted over all stages, is ``k + 1``. The program
+    numbers the rest in two ways. In pre-training a layer between two stages belongs to the first block after it, and a
+    family may have nothing above its last block (:attr:`LayerNames.has_top`). In fine-tuning such a layer belongs to
+    the last block before it, and what follows the blocks always has an id of its own.
 
     Args:
         layer_names: Of the network's family.
         names: Of all parameters of the network.
+        fine_tuning: Whether to number the layers as in fine-tuning.
     """
 
-    def __init__(self, layer_names: LayerNames, names: Iterable[str]) -> None:
-        self.layer_names = layer_names
-        blocks = sorted({self._block(name) for name in names} - {None})
+    def __init__(self, layer_names: LayerNames, names: Iterable[str], fine_tuning: bool = False) -> None:
+        self.layer_names, self.fine_tuning = layer_names, fine_tuning
+        matches = filter(None, (re.match(layer_names.block, name) for name in names))
+        blocks = sorted({(int(match[1] or 0), int(match[2])) for match in matches})
         self.ids = {block: i + 1 for i, block in enumerate(blocks)}
-        self.num_layers = len(blocks) + 1 + layer_names.has_top
+        self.num_layers = len(blocks) + 1 + (layer_names.has_top or fine_tuning)
 
     def __call__(self, name: str, prefix: str = '') -> tuple[int, int]:
         """The id of a parameter and the number of layers, as mmpretrain's ``get_layer_depth`` returns them.
@@ -60,16 +63,14 @@ class LayerDepths:
         if not name.startswith(prefix):
             return top, self.num_layers
         name = name.removeprefix(prefix)
-        block = self._block(name)
-        if block is not None:
-            return self.ids[block], self.num_layers
+        if match := re.match(self.layer_names.block, name):
+            return self.ids[int(match[1] or 0), int(match[2])], self.num_layers
+        if self.layer_names.downsample and (match := re.match(self.layer_names.downsample, name)):
+            return self._between(int(match[1]) + self.layer_names.downsample_offset), self.num_layers
         return (0 if re.match(self.layer_names.before, name) else top), self.num_layers
 
-    def _block(self, name: str) -> tuple[int, int] | None:
-        match = re.match(self.layer_names.block, name)
-        if match:
-            return int(match[1] or 0), int(match[2])
-        if self.layer_names.downsample is None:
-            return None
-        match = re.match(self.layer_names.downsample, name)
-        return (int(match[1]) + self.layer_names.downsample_offset, 0) if match else None
+    def _between(self, stage: int) -> int:
+        """The id of what leads to a stage."""
+        if self.fine_tuning:
+            return max(i for (earlier, _), i in self.ids.items() if earlier < stage)
+        return self.ids[stage, 0]
