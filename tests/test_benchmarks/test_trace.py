@@ -90,16 +90,20 @@ def test_prediction_is_the_roofline():
     assert found['seconds'] == 40 and found['images_per_second'] == 0.1 and found['bytes_per_image'] == 17.5
 
 
-# Gigabytes that a step may move per image. Lower a bound with every change that lowers the number.
-BOUNDS = {'poa_vitl.py': 15.3, 'poa_swinb.py': 14.2, 'poa_resnet152.py': 19.6}
+# Fewer blocks than the recipe has, which are all alike, and the gigabytes that the step may move per image.
+# Lower a bound with every change that lowers the number.
+RECIPES = {
+    'poa_vitl.py': (dict(depths=(2, 4)), 5.15),
+    'poa_swinb.py': (dict(depths=(2, 4)), 9.55),
+    'poa_resnet152.py': (dict(depths=((2, 2), (2, 2), (2, 4), (2, 2))), 8.7),
+}
 
 
-@pytest.mark.parametrize('config', BOUNDS)
+@pytest.mark.parametrize('config', RECIPES)
 def test_recipe(config):
     """No mixed devices and no host wait, which would raise, and a bounded number of bytes."""
-    traced = fake.trace(str(CONFIGS / config), {})
+    changes, bound = RECIPES[config]
+    traced = fake.trace(str(CONFIGS / config), {f'model.backbone.{key}': value for key, value in changes.items()})
     found = trace.predict(traced, 790e12, 50e12, 4e12)
-    assert {'products', 'norms', 'cross-entropies', 'Sinkhorn', 'heads', 'optimizer and EMA'} <= set(
-        found['categories']
-    )
-    assert BOUNDS[config] / 2 < found['bytes_per_image'] / 1e9 < BOUNDS[config]
+    assert {'products', 'norms', 'cross-entropies', 'Sinkhorn', 'heads'} <= set(found['categories'])
+    assert 0.8 * bound < found['bytes_per_image'] / 1e9 < bound
