@@ -30,7 +30,7 @@ READ = {
     *signature(Runner).parameters,
     *('activation_checkpointing', 'compile', 'custom_imports', 'efficient_conv_bn_eval', 'find_unused_parameters'),
     *('model_wrapper_cfg', 'runner_type', 'strategy', 'tta_model', 'tta_pipeline'),
-    *('knn', 'linear', 'cluster', 'robustness'),
+    *('knn', 'linear', 'cluster', 'robustness', 'backgrounds'),
     *('train_pipeline', 'test_pipeline'),  # variables that Config.dump keeps although nothing refers to them any more
 }
 

@@ -21,6 +21,7 @@ COMMANDS = (
     'linear',
     'cluster',
     'robustness',
+    'backgrounds',
     'report',
     'select',
     'visualize',

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 DATA_OPTIONS = ('train', 'val', 'resize', 'crop')
 
 
-def add_protocol_arguments(parser: ArgumentParser, thumbnails: bool = True) -> None:
+def add_protocol_arguments(parser: ArgumentParser, thumbnails: bool = True, val: bool = True) -> None:
     """Add the options for networks, data and computation.
 
     Args:
         parser: Of the command.
         thumbnails: Whether raw pixels can be compared too.
+        val: Whether validation images can be named.
     """
     parser.add_argument(
         'files',
@@ -43,7 +44,8 @@ def add_protocol_arguments(parser: ArgumentParser, thumbnails: bool = True) -> N
         parser.add_argument('--thumbnails', action='store_true', help='also evaluate raw pixels, 8 x 8')
     data = parser.add_argument_group('data (default: from the config)')
     data.add_argument('--train', metavar='DIR', help='training (gallery) images: one sub-folder per class')
-    data.add_argument('--val', metavar='DIR', help='validation images, same layout')
+    if val:
+        data.add_argument('--val', metavar='DIR', help='validation images, same layout')
     data.add_argument('--resize', type=int, help='short side in pixels (default: 8/7 of the crop)')
     data.add_argument('--crop', type=int, help="centre crop in pixels (default: the model's input size)")
     parser.add_argument('--batch-size', type=int, default=64, help='images at a time in each process (default: 64)')
@@ -86,7 +88,7 @@ def read_arguments(args: Namespace, *options: str) -> EvalOptions:
     prepare_processes(cfg)
     if args.launcher != 'none' and not is_distributed():
         init_dist(args.launcher, backend='nccl')
-    settings = {key: getattr(args, key) for key in (*DATA_OPTIONS, *options)}
+    settings = {key: getattr(args, key, None) for key in (*DATA_OPTIONS, *options)}
     return EvalOptions(
         cfg=cfg,
         files=[file for file in args.files if file not in configs],

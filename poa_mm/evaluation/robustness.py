@@ -96,7 +96,7 @@ def run_robustness(inputs: EvalOptions, classifiers: str | Path | None = None, t
         accuracy, unreadable = _by_logits(comparison, corrupted, networks)
     elif classifiers:
         judge = f'linear classifiers of {classifiers}'
-        accuracy, unreadable = _by_logits(comparison, corrupted, _with_classifiers(comparison, classifiers))
+        accuracy, unreadable = _by_logits(comparison, corrupted, with_classifiers(comparison, classifiers))
     else:
         judge = f'k-NN, k = {settings["k"]}'
         accuracy, unreadable = _by_neighbours(comparison, corrupted)
@@ -147,8 +147,16 @@ def _by_neighbours(comparison: Comparison, corrupted: partial) -> tuple[dict, di
     return accuracy, judge.all_unreadable()
 
 
-def _with_classifiers(comparison: Comparison, path: str | Path) -> dict[str, Network]:
-    """Every network with its linear classifier."""
+def with_classifiers(comparison: Comparison, path: str | Path) -> dict[str, Network]:
+    """Every network of a comparison with its linear classifier: from images to logits (N, classes).
+
+    Args:
+        comparison: Of elastic or extracted networks.
+        path: What ``poa linear --save`` wrote for these networks.
+
+    Raises:
+        UserError: If the file is of an unfinished run, or lacks one of the networks.
+    """
     saved = read_saved(path).get('best')
     if saved is None:
         raise UserError(f'{path} is of a run of tools/linear.py that is not finished')

@@ -71,11 +71,24 @@ def robustness_tables(content: ResultRecord, paper: bool) -> str:
     return '\n\n'.join(tables)
 
 
+def backgrounds_table(content: ResultRecord, paper: bool) -> str:
+    """Accuracy on each set of ImageNet-9, the background gap and the challenge; the paper has no figures of these."""
+    sets = content['protocol']['sets']
+    extra = {'bg_gap': 'BG gap', 'challenge': 'challenge'}
+    extra = {key: title for key, title in extra.items() if any(key in r for r in content['results'])}
+    rows = [
+        [*network_cells(r), *(number(r['accuracy'][name]) for name in sets), *(number(r.get(key)) for key in extra)]
+        for r in content['results']
+    ]
+    return _table([*sets, *extra.values()], [], rows, paper)
+
+
 TABLES: dict[str, Callable[[ResultRecord, bool], str]] = {
     'knn': knn_table,
     'linear': linear_table,
     'cluster': cluster_table,
     'robustness': robustness_tables,
+    'backgrounds': backgrounds_table,
 }
 
 

@@ -13,8 +13,8 @@ from mmengine.config import Config
 from poa_mm.commands import main
 from poa_mm.datasets import DemoDataset
 from poa_mm.evaluation.images import EvalImages
-from poa_mm.registry import MODELS
 from poa_mm.reporting.report import report
+from tests.helpers.classifiers import classifier_config, save_classifier
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 CONFIG = """
@@ -92,35 +92,6 @@ def test_errors_are_one_line(capsys, arguments, message):
         run('robustness', *arguments)
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
-
-
-def classifier_config(embed_dims=16):
-    return dict(
-        model=dict(
-            type='ImageClassifier',
-            backbone=dict(
-                type='VisionTransformer',
-                arch=dict(embed_dims=embed_dims, num_layers=2, num_heads=2, feedforward_channels=32),
-                img_size=16,
-                patch_size=8,
-            ),
-            head=dict(type='VisionTransformerClsHead', num_classes=8, in_channels=embed_dims),
-            train_cfg=dict(augments=dict(type='Mixup', alpha=0.8)),
-        ),
-        data_preprocessor=dict(mean=[120.0, 110.0, 100.0], std=[60.0, 50.0, 40.0], to_rgb=True),
-        test_dataloader=dict(
-            dataset=dict(pipeline=[dict(type='ResizeEdge', scale=20), dict(type='CenterCrop', crop_size=16)])
-        ),
-    )
-
-
-def save_classifier(file, config, scale=1.0):
-    torch.manual_seed(3)
-    model = MODELS.build({**config['model'], '_scope_': 'mmpretrain', 'train_cfg': None})
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.5)
-    torch.save(dict(meta=dict(cfg=Config(config).pretty_text), state_dict=model.state_dict()), file)
-    return model.eval()
 
 
 def test_trained_classifiers(capsys):
