@@ -29,7 +29,7 @@ def last_attention(backbone: ElasticBackbone, images: Tensor, subnet: Subnet | s
         subnet: The sub-network to run; ``None`` for the intact one.
 
     Returns:
-        ``(N, heads, 1 + P, 1 + P)``, rows of sum 1; token 0 is the class token.
+        ``(N, heads, T, T)``, rows of sum 1; token 0 is the class token, the last ones are the patches.
 
     Raises:
         UserError: If the backbone is not a Vision Transformer.
@@ -51,11 +51,11 @@ def last_attention(backbone: ElasticBackbone, images: Tensor, subnet: Subnet | s
 
 def class_attention(network: ShownNetwork, pixels: Tensor) -> Tensor:
     """How much each head's class token attends to every patch: ``(N, heads, h, w)``, of ``(N, 3, S, S)`` uint8."""
+    rows = network.side // network.stride
     maps = [
-        last_attention(network.backbone, network.normalized(image[None]), network.subnet)[:, :, 0, 1:]
+        last_attention(network.backbone, network.normalized(image[None]), network.subnet)[:, :, 0, -(rows**2) :]
         for image in pixels
     ]
-    rows = network.side // network.stride
     return torch.cat(maps).unflatten(2, (rows, rows)).cpu()
 
 

@@ -14,6 +14,19 @@ VIT = dict(
     head_dim=8,
     layer_scale_init_value=0.1,
 )
+# What DINOv2's largest networks have more: registers and SwiGLU. 2 widths x 3 depths; '24x3'.
+VIT_REGISTERS = dict(
+    type='ElasticVisionTransformer',
+    img_size=28,
+    patch_size=14,
+    widths=(24, 48, 24),
+    depths=(2, 4),
+    head_dim=8,
+    layer_scale_init_value=0.1,
+    num_registers=3,
+    ffn='swiglu',
+    ln_eps=1e-3,
+)
 # 3 widths x 3 depths; '24x3'.
 SWIN = dict(
     type='ElasticSwinTransformer',

@@ -7,12 +7,14 @@ import torch
 from mmengine.registry import MODELS
 
 import examples.elastic_convnext  # noqa: F401 (registers it)
-from tests.helpers.networks import CONVNEXT, RESNET, SWIN, SWIN_TWO_STAGES, VIT
+from tests.helpers.networks import CONVNEXT, RESNET, SWIN, SWIN_TWO_STAGES, VIT, VIT_REGISTERS
 
 SMALL = {
     'vit': {**VIT, 'img_size': 64, 'patch_size': 16},
+    'vit_registers': {**VIT_REGISTERS, 'img_size': 64, 'patch_size': 16},
     'swin': SWIN,
     'swin_two_stages': SWIN_TWO_STAGES,
+    'swin_plain_small_maps': {**SWIN, 'window_size': 2, 'pad_small_map': False},
     'resnet': RESNET,
     'convnext': CONVNEXT,
 }
@@ -103,9 +105,10 @@ def test_gradients_land_in_the_slice_only(backbone):
             static_name = next((new + name[len(o) :] for o, new in blocks.items() if name.startswith(o)), name)
             received.add(static_name)
             inside = leading_part(parameter, static[static_name].shape)
-            if 'qkv' in name:  # the leading part of each third
-                third = leading_part(parameter.unflatten(0, (3, -1))[0], static[static_name].chunk(3)[0].shape)
-                inside = third.repeat(3, *[1] * (third.ndim - 1))
+            groups = 3 if 'qkv' in name else 2 if 'w12' in name else 1
+            if groups > 1:  # the leading part of each
+                part = leading_part(parameter.unflatten(0, (groups, -1))[0], static[static_name].chunk(groups)[0].shape)
+                inside = part.repeat(groups, *[1] * (part.ndim - 1))
             assert parameter.grad[inside].any(), name
             assert not parameter.grad[~inside].any(), name
         unused = {name for name in static if name not in received}

@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmpretrain.models import VisionTransformer
 from mmpretrain.models.utils import resize_pos_embed
 
 from poa_mm.models.backbones.drop_path import add_residual
 from poa_mm.registry import MODELS
+from tests.helpers.networks import VIT_REGISTERS
 
 
 def elastic(**kwargs):
@@ -143,8 +145,37 @@ def test_layer_depths_are_mmpretrain_s():
         (dict(widths=(384, 1024, 96)), r'widths must be \(first, last, step\)'),
         (dict(widths=(96, 192, 32)), 'width 96 is not a multiple of head_dim 64'),
         (dict(depths=(6, 4)), 'depths must be'),
+        (dict(ffn='glu'), r"ffn must be one of \['mlp', 'swiglu'\], got 'glu'"),
+        (dict(ffn='swiglu'), 'width 448 is not a multiple of 3'),
     ],
 )
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         elastic(**kwargs)
+
+
+@torch.no_grad()
+def test_registers_are_tokens_without_positions_that_no_output_holds(random_backbone):
+    backbone = random_backbone(VIT_REGISTERS)
+    images = torch.randn(2, 3, 28, 42)
+    tokens = backbone._embed(images, None, 24)
+    assert tokens.shape == (2, 1 + 3 + 6, 24)
+    assert torch.equal(tokens[1, 1:4], backbone.register_tokens[0, :, :24])
+    ((_, patches),) = backbone([images], subnet='24x3')
+    assert patches.shape == (2, 6, 24)
+    maps = MODELS.build({**backbone.static_config('24x3'), 'out_type': 'featmap'})
+    maps.load_state_dict(backbone.extract('24x3'), strict=True)
+    maps.eval()
+    torch.testing.assert_close(maps(images)[0].flatten(2).mT, patches, rtol=0, atol=1e-5)
+    assert maps.get_layer_depth('backbone.register_tokens', 'backbone.') == (0, 5)
+
+
+@torch.no_grad()
+def test_a_slice_of_swiglu_takes_the_first_units_of_gate_and_value(random_backbone):
+    backbone = random_backbone(VIT_REGISTERS)
+    ffn, x = backbone.layers[0].ffn, torch.randn(5, 24)
+    gate, value = ffn.w12.weight.unflatten(0, (2, 128))[:, :64, :24]
+    gate_bias, value_bias = ffn.w12.bias.unflatten(0, (2, 128))[:, :64]
+    hidden = F.silu(2 * x @ gate.T + gate_bias) * (2 * x @ value.T + value_bias)
+    expected = 2 * hidden @ ffn.w3.weight[:24, :64].T + ffn.w3.bias[:24]
+    torch.testing.assert_close(ffn(x), expected * ffn.gamma2.weight[:24])

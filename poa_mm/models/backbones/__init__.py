@@ -5,6 +5,7 @@ from .layer_depth import LayerDepths, LayerNames
 from .mask_cells import MaskCells
 from .resnet import ElasticResNet
 from .static_resnet import StaticResNet
+from .static_vit import RegisterVisionTransformer
 from .swin import ElasticSwinTransformer
 from .vit import ElasticVisionTransformer
 
@@ -18,6 +19,7 @@ __all__ = [
     'LayerDepths',
     'LayerNames',
     'MaskCells',
+    'RegisterVisionTransformer',
     'StaticResNet',
     'describe_static',
     'family_of',

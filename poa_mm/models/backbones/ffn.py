@@ -1,7 +1,8 @@
-"""Feed-forward network of a Transformer block."""
+"""Feed-forward networks of a Transformer block."""
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from poa_mm.elastic import ElasticLayerScale, ElasticLinear
@@ -9,6 +10,11 @@ from poa_mm.elastic import ElasticLayerScale, ElasticLinear
 
 class ElasticFFN(nn.Module):
     """Two linear layers with GELU between; the names are those of mmcv's ``FFN``."""
+
+    @staticmethod
+    def hidden_dims(embed_dims: int) -> int:
+        """Hidden units of a block with this token size."""
+        return 4 * embed_dims
 
     def __init__(self, embed_dims: int, hidden_dims: int, layer_scale_init_value: float, scaled: bool) -> None:
         super().__init__()
@@ -21,6 +27,29 @@ class ElasticFFN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(T, D) -> (T, D)``."""
         return self.gamma2(self.layers(x))
+
+
+class ElasticSwiGLU(nn.Module):
+    """``W3 (silu(W1 x) * W2 x)`` (Shazeer, 2020); the names are those of mmpretrain's ``SwiGLUFFNFused``.
+
+    Two thirds of an MLP's hidden units make up for the third matrix.
+    """
+
+    @staticmethod
+    def hidden_dims(embed_dims: int) -> int:
+        """Hidden units of a block with this token size, a multiple of 3."""
+        return 8 * embed_dims // 3
+
+    def __init__(self, embed_dims: int, hidden_dims: int, layer_scale_init_value: float, scaled: bool) -> None:
+        super().__init__()
+        self.w12 = ElasticLinear(embed_dims, 2 * hidden_dims, groups=2, scaled=scaled)
+        self.w3 = ElasticLinear(hidden_dims, embed_dims, scaled=scaled)
+        self.gamma2 = layer_scale(embed_dims, layer_scale_init_value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(T, D) -> (T, D)``."""
+        gate, value = self.w12(x).chunk(2, dim=-1)
+        return self.gamma2(self.w3(F.silu(gate) * value))
 
 
 def layer_scale(embed_dims: int, init_value: float) -> nn.Module:

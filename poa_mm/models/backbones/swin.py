@@ -53,13 +53,16 @@ class ElasticWindowMSA(nn.Module):
         head_dim: Size of a head.
         window_size: Side of a window.
         scaled: Whether slices are scaled.
+        shift_single: Whether windows are shifted also where the map is a single window.
     """
 
     slice_rules = {'relative_position_bias_table': SliceRule((1,))}
 
-    def __init__(self, embed_dims: int, head_dim: int, window_size: int, scaled: bool) -> None:
+    def __init__(
+        self, embed_dims: int, head_dim: int, window_size: int, scaled: bool, shift_single: bool = True
+    ) -> None:
         super().__init__()
-        self.head_dim, self.window_size = head_dim, window_size
+        self.head_dim, self.window_size, self.shift_single = head_dim, window_size, shift_single
         self.relative_position_bias_table = nn.Parameter(
             torch.empty((2 * window_size - 1) ** 2, embed_dims // head_dim)
         )
@@ -75,11 +78,12 @@ class ElasticWindowMSA(nn.Module):
             sizes: The ``(N, H, W)`` of every crop size.
             shift: By how much the windows are shifted.
         """
-        windows = [partition_windows(m, self.window_size, shift) for m in split_sizes(x, sizes)]
+        shifts = [shift if self.shift_single or min(h, w) > self.window_size else 0 for _, h, w in sizes]
+        windows = [partition_windows(m, self.window_size, s) for m, s in zip(split_sizes(x, sizes), shifts)]
         qkv = self.qkv(join_sizes(windows)).split([w.shape[:-1].numel() for w in windows])
         bias = self._bias(x.shape[-1] // self.head_dim)
         out = []
-        for part, window, (_, height, width) in zip(qkv, windows, sizes):
+        for part, window, (_, height, width), shift in zip(qkv, windows, sizes, shifts):
             part = part.view(*window.shape[:-1], 3, -1, self.head_dim).permute(3, 0, 1, 4, 2, 5)
             attended = self._window_products(part, bias, height, width, shift).transpose(2, 3).flatten(3)
             out.append(merge_windows(attended, height, width, self.window_size, shift))
@@ -108,11 +112,19 @@ class ElasticWindowMSA(nn.Module):
 class ElasticSwinBlock(nn.Module):
     """Pre-norm Transformer block with attention in windows, on the tokens of several crop sizes."""
 
-    def __init__(self, embed_dims: int, head_dim: int, window_size: int, drop_path_rate: float, scaled: bool) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        head_dim: int,
+        window_size: int,
+        drop_path_rate: float,
+        scaled: bool,
+        shift_single: bool = True,
+    ) -> None:
         super().__init__()
         self.norm1 = ElasticLayerNorm(embed_dims)
         self.attn = nn.Module()  # mmpretrain's names
-        self.attn.w_msa = ElasticWindowMSA(embed_dims, head_dim, window_size, scaled)
+        self.attn.w_msa = ElasticWindowMSA(embed_dims, head_dim, window_size, scaled, shift_single)
         self.norm2 = ElasticLayerNorm(embed_dims)
         self.ffn = ElasticFFN(embed_dims, 4 * embed_dims, 0, scaled)
         self.drop_path_rate = drop_path_rate
@@ -165,6 +177,8 @@ class ElasticSwinTransformer(ElasticBackbone):
         stage_depths: Blocks of every stage, ``None`` for the elastic one.
         head_dim: Size of an attention head; the number of heads follows from the width.
         window_size: Side of a window, in tokens.
+        pad_small_map: Whether windows are shifted also where the map is a single window, as in the paper, mmdet and
+            mmseg. False is the original Swin, whose last map is one window at 224 px.
         mask_stride: Side of a mask cell, in pixels.
         drop_path_rate: Share of samples that skip the last block's residual branches; it rises linearly from 0
             at the first one.
@@ -199,6 +213,7 @@ class ElasticSwinTransformer(ElasticBackbone):
         stage_depths: Sequence[int | None] = (2, 2, None, 2),
         head_dim: int = 16,
         window_size: int = 7,
+        pad_small_map: bool = True,
         mask_stride: int = 16,
         drop_path_rate: float = 0.0,
         scaled: bool = True,
@@ -222,7 +237,7 @@ class ElasticSwinTransformer(ElasticBackbone):
         if img_size % last_stride:
             raise UserError(f'img_size {img_size} is not a multiple of the stride of the last map, {last_stride}')
         self.img_size, self.patch_size = img_size, patch_size
-        self.head_dim, self.window_size = head_dim, window_size
+        self.head_dim, self.window_size, self.pad_small_map = head_dim, window_size, pad_small_map
         self.cells = MaskCells(patch_size, mask_stride, last_stride)
         self.with_cp = with_cp
         embed_dims = self.space.intact.width
@@ -237,7 +252,8 @@ class ElasticSwinTransformer(ElasticBackbone):
         for i, depth in enumerate(self.depths):
             stage = nn.Module()
             stage.blocks = nn.ModuleList(
-                ElasticSwinBlock(embed_dims * 2**i, head_dim, window_size, next(rates), scaled) for _ in range(depth)
+                ElasticSwinBlock(embed_dims * 2**i, head_dim, window_size, next(rates), scaled, pad_small_map)
+                for _ in range(depth)
             )
             if i + 1 < len(self.depths):
                 stage.downsample = ElasticPatchMerging(embed_dims * 2**i, scaled)
@@ -317,7 +333,7 @@ class ElasticSwinTransformer(ElasticBackbone):
             img_size=self.img_size,
             patch_size=self.patch_size,
             window_size=self.window_size,
-            pad_small_map=True,
+            pad_small_map=self.pad_small_map,
             drop_path_rate=0.0,
             out_indices=tuple(range(len(depths))),
         )
@@ -342,6 +358,7 @@ class ElasticSwinTransformer(ElasticBackbone):
             stage_depths=[None if i == deepest else blocks for i, blocks in enumerate(depths)],
             head_dim=width // static['arch']['num_heads'][0],
             window_size=static['window_size'],
+            pad_small_map=static['pad_small_map'],
             mask_stride=static['patch_size'] * 2 ** (len(depths) - 1),
         )
 

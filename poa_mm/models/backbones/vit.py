@@ -25,11 +25,12 @@ from poa_mm.registry import MODELS
 from .attention import attend
 from .base import ElasticBackbone
 from .drop_path import add_residual
-from .ffn import ElasticFFN, layer_scale
+from .ffn import ElasticFFN, ElasticSwiGLU, layer_scale
 from .layer_depth import LayerNames
 
-LN_EPS = 1e-6
+STATIC_LN_EPS = 1e-6  # the default of mmpretrain.VisionTransformer
 TOKEN_RULE = SliceRule((-1,))
+FFNS = {'mlp': ElasticFFN, 'swiglu': ElasticSwiGLU}
 
 
 class ElasticAttention(nn.Module):
@@ -70,12 +71,14 @@ class ElasticTransformerLayer(nn.Module):
         layer_scale_init_value: float,
         drop_path_rate: float,
         scaled: bool,
+        ffn: str,
+        ln_eps: float,
     ) -> None:
         super().__init__()
-        self.ln1 = ElasticLayerNorm(embed_dims, eps=LN_EPS)
+        self.ln1 = ElasticLayerNorm(embed_dims, eps=ln_eps)
         self.attn = ElasticAttention(embed_dims, head_dim, layer_scale_init_value, scaled)
-        self.ln2 = ElasticLayerNorm(embed_dims, eps=LN_EPS)
-        self.ffn = ElasticFFN(embed_dims, 4 * embed_dims, layer_scale_init_value, scaled)
+        self.ln2 = ElasticLayerNorm(embed_dims, eps=ln_eps)
+        self.ffn = FFNS[ffn](embed_dims, FFNS[ffn].hidden_dims(embed_dims), layer_scale_init_value, scaled)
         self.drop_path_rate = drop_path_rate
 
     def forward(self, x: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
@@ -102,22 +105,26 @@ class ElasticVisionTransformer(ElasticBackbone):
         layer_scale_init_value: Initial value of LayerScale; 0 for none.
         drop_path_rate: Share of samples that skip a residual branch, the same in all blocks.
         scaled: Whether the products with sliced weights are scaled (False: POA, table 16).
+        num_registers: Learned tokens without a position between class token and patches, as in DINOv2's networks
+            with registers. They are not among the patch features.
+        ffn: ``'mlp'``, or ``'swiglu'`` as in DINOv2's ViT-g.
+        ln_eps: Added to the variance by every LayerNorm.
         with_cp: Whether activations are recomputed in the backward pass, block by block.
         init_cfg: Initialisation config of MMEngine, for example a checkpoint.
 
     Raises:
         UserError: If the patch size does not divide the image size, a width is not a multiple of the head
-            size, or a range is empty.
+            size or of what SwiGLU needs, ``ffn`` is unknown, or a range is empty.
     """
 
-    static_types = ('VisionTransformer',)
+    static_types = ('VisionTransformer', 'RegisterVisionTransformer')
     names = {'S': (384, 12), 'B': (768, 12), 'L': (1024, 24)}
     paper_names = {'S': 'ViT-S/16', 'B': 'ViT-B/16', 'L': 'ViT-L/16'}
     paper_table = 'knn_vit'
     layer_names = LayerNames(
         marks=('pos_embed', 'layers.0.ln1.'),
         block=r'()layers\.(\d+)\.',
-        before='cls_token|pos_embed|mask_token|patch_embed|pre_norm',
+        before='cls_token|pos_embed|mask_token|register_tokens|patch_embed|pre_norm',
     )
     block_prefixes = ('layers.',)
     image_only = ('ln1.weight', 'ln1.bias')
@@ -132,10 +139,15 @@ class ElasticVisionTransformer(ElasticBackbone):
         layer_scale_init_value: float = 1e-5,
         drop_path_rate: float = 0.0,
         scaled: bool = True,
+        num_registers: int = 0,
+        ffn: str = 'mlp',
+        ln_eps: float = 1e-6,
         with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        if ffn not in FFNS:
+            raise UserError(f'ffn must be one of {list(FFNS)}, got {ffn!r}')
         if img_size % patch_size:
             raise UserError(
                 f'img_size {img_size} is not a multiple of patch_size {patch_size}; '
@@ -148,8 +160,13 @@ class ElasticVisionTransformer(ElasticBackbone):
         for width in self.space.widths:
             if width % head_dim:
                 raise UserError(f'width {width} is not a multiple of head_dim {head_dim}')
+            if ffn == 'swiglu' and width % 3:
+                raise UserError(
+                    f'width {width} is not a multiple of 3: a SwiGLU network has 8 / 3 times as many hidden units'
+                )
         self.img_size, self.patch_size, self.head_dim = img_size, patch_size, head_dim
         self.layer_scale_init_value = layer_scale_init_value
+        self.num_registers, self.ffn, self.ln_eps = num_registers, ffn, ln_eps
         self.with_cp = with_cp
         embed_dims, num_layers = self.space.intact.width, self.space.intact.depth
         self.grid = img_size // patch_size
@@ -159,16 +176,23 @@ class ElasticVisionTransformer(ElasticBackbone):
         self.pos_embed = nn.Parameter(torch.empty(1, self.grid**2 + 1, embed_dims))
         self.mask_token = nn.Parameter(torch.zeros(1, embed_dims))
         self.slice_rules = dict.fromkeys(('cls_token', 'pos_embed', 'mask_token'), TOKEN_RULE)
+        if num_registers:
+            self.register_tokens = nn.Parameter(torch.empty(1, num_registers, embed_dims))
+            self.slice_rules['register_tokens'] = TOKEN_RULE
         self.layers = nn.ModuleList(
-            ElasticTransformerLayer(embed_dims, head_dim, layer_scale_init_value, drop_path_rate, scaled)
+            ElasticTransformerLayer(
+                embed_dims, head_dim, layer_scale_init_value, drop_path_rate, scaled, ffn=ffn, ln_eps=ln_eps
+            )
             for _ in range(num_layers)
         )
-        self.ln1 = ElasticLayerNorm(embed_dims, eps=LN_EPS)
+        self.ln1 = ElasticLayerNorm(embed_dims, eps=ln_eps)
         self._reset_parameters()
 
     def _reset_parameters(self) -> None:
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         nn.init.normal_(self.cls_token, std=1e-6)
+        if self.num_registers:
+            nn.init.normal_(self.register_tokens, std=1e-6)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
@@ -186,7 +210,7 @@ class ElasticVisionTransformer(ElasticBackbone):
             x = self.run_block(self.layers[i], x, shapes)
         parts = self.ln1(x).split([n * length for n, length in shapes])
         parts = [part.view(*shape, -1) for part, shape in zip(parts, shapes)]
-        return [(part[:, 0], part[:, 1:]) for part in parts]
+        return [(part[:, 0], part[:, 1 + self.num_registers :]) for part in parts]
 
     def level_features(self, images: Tensor, subnet: Subnet | str | None = None) -> tuple[list[Tensor], Tensor]:
         """See :meth:`ElasticBackbone.level_features`. Class tokens after three blocks and the last, all normed.
@@ -203,10 +227,10 @@ class ElasticVisionTransformer(ElasticBackbone):
             x = self.run_block(self.layers[index], x, shapes)
             if position in levels:
                 found[position] = self.ln1(x).view(*shapes[0], -1)
-        return [found[level][:, 0] for level in levels], found[levels[-1]][:, 1:].mean(1)
+        return [found[level][:, 0] for level in levels], found[levels[-1]][:, 1 + self.num_registers :].mean(1)
 
     def _embed(self, images: Tensor, masks: Tensor | None, width: int) -> Tensor:
-        """Images ``(N, 3, H, W)`` to tokens with positions ``(N, 1 + P, width)``."""
+        """Images ``(N, 3, H, W)`` to tokens ``(N, 1 + R + P, width)``: class token, registers, patches."""
         height, width_px = images.shape[-2:]
         if height % self.patch_size or width_px % self.patch_size:
             raise UserError(f'image size {height} x {width_px} is not a multiple of patch_size {self.patch_size}')
@@ -221,7 +245,11 @@ class ElasticVisionTransformer(ElasticBackbone):
                 )
             x = torch.where(masks.unsqueeze(-1), self.mask_token[:, :width].to(x.dtype), x)
         cls_token = self.cls_token[..., :width].expand(len(x), -1, -1)
-        return torch.cat([cls_token, x], dim=1) + self._positions(grid, width)
+        x = torch.cat([cls_token, x], dim=1) + self._positions(grid, width)
+        if not self.num_registers:
+            return x
+        registers = self.register_tokens[..., :width].expand(len(x), -1, -1)
+        return torch.cat([x[:, :1], registers.to(x.dtype), x[:, 1:]], dim=1)
 
     def _positions(self, grid: Sequence[int], width: int) -> Tensor:
         """Positions ``(1, 1 + P, width)`` for a grid of patches, resized by bicubic interpolation.
@@ -240,9 +268,9 @@ class ElasticVisionTransformer(ElasticBackbone):
         return (self.resolve(subnet).width,) * 4
 
     def static_config(self, subnet: Subnet | str | None = None) -> dict:
-        """Config of the ``mmpretrain.VisionTransformer`` that a sub-network becomes."""
+        """Config of the ``mmpretrain.VisionTransformer`` that a sub-network becomes; ours with registers."""
         subnet = self.resolve(subnet)
-        return dict(
+        static = dict(
             type='mmpretrain.VisionTransformer',
             arch=dict(
                 embed_dims=subnet.width,
@@ -254,6 +282,13 @@ class ElasticVisionTransformer(ElasticBackbone):
             patch_size=self.patch_size,
             layer_scale_init_value=self.layer_scale_init_value,
         )
+        if self.num_registers:
+            static.update(type='poa_mm.RegisterVisionTransformer', num_registers=self.num_registers)
+        if self.ffn == 'swiglu':
+            static['layer_cfgs'] = dict(ffn_type='swiglu_fused')  # takes two thirds of feedforward_channels
+        if self.ln_eps != STATIC_LN_EPS:
+            static['norm_cfg'] = dict(type='LN', eps=self.ln_eps)
+        return static
 
     @classmethod
     def static_size(cls, static: Mapping[str, Any]) -> tuple[int, int]:
@@ -271,6 +306,9 @@ class ElasticVisionTransformer(ElasticBackbone):
             depths=(depth, depth),
             head_dim=width // static['arch']['num_heads'],
             layer_scale_init_value=static['layer_scale_init_value'],
+            num_registers=static.get('num_registers', 0),
+            ffn='swiglu' if static.get('layer_cfgs') else 'mlp',
+            ln_eps=static.get('norm_cfg', {}).get('eps', STATIC_LN_EPS),
         )
 
     def dense_config(self, subnet: Subnet | str | None, toolbox: str) -> dict:
