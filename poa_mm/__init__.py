@@ -1,6 +1,6 @@
 """POA: Pre-training Once for Models of All Sizes, for OpenMMLab."""
 
-from .compat import ImportHook, OperatorFinder
+from .compat import ImportHook, OperatorFinder, leave_out_multimodal
 
 __version__ = '0.1.0'
 
@@ -16,3 +16,5 @@ def _read_checkpoints_safely(module) -> None:
 
 # MMEngine's own loader executes code in checkpoints.
 ImportHook.install('mmengine.runner.checkpoint', _read_checkpoints_safely)
+# mmpretrain's language models cannot be imported with transformers 5.
+ImportHook.install('mmpretrain.utils.dependency', leave_out_multimodal)
