@@ -103,7 +103,9 @@ def trace(path: str, options: dict, batch_size: int | None = None, subnet: str =
         HostWaitError: If the step makes the host wait for the device.
         MixedDevicesError: If an operation mixes devices.
     """
-    cfg = load_config(path, {'optim_wrapper.accumulative_counts': 1, **options}, None, 'none')
+    cfg = load_config(
+        path, {'optim_wrapper.total_batch': None, 'optim_wrapper.batch_size': None, **options}, None, 'none'
+    )
     loader = cfg.train_dataloader.to_dict()
     if batch_size:
         loader['batch_size'] = batch_size

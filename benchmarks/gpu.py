@@ -13,7 +13,7 @@ from poa_mm.arguments import add_cfg_options, positive, result_folder
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 NETWORKS = {'ViT-L/16': 'poa_vitl.py', 'Swin-B': 'poa_swinb.py', 'ResNet-152': 'poa_resnet152.py'}
-ONE_GPU = {'optim_wrapper.accumulative_counts': 1, 'optim_wrapper.amp_dtype': 'bfloat16'}
+ONE_GPU = {'optim_wrapper.total_batch': None, 'optim_wrapper.batch_size': None, 'optim_wrapper.amp_dtype': 'bfloat16'}
 SMALL_VIEWS = {
     'train_dataloader.dataset.views.global_1.size': 64,
     'train_dataloader.dataset.views.global_2.size': 64,

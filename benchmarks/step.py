@@ -21,7 +21,7 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument('config', help='a pre-training config')
     parser.add_argument('--steps', type=positive, default=10, help='timed steps (10)')
     parser.add_argument('--warmup', type=not_negative, default=2, help='steps before those (2)')
-    parser.add_argument('--batch-size', type=positive, help="images of an iteration (the config's)")
+    parser.add_argument('--batch-size', type=positive, help="images of a micro-batch (the config's)")
     parser.add_argument('--amp', choices=['none', 'bfloat16', 'float16'], help="precision (the config's)")
     parser.add_argument('--subnet', default='typical', help="elastic student: a member, 'typical' or 'drawn'")
     parser.add_argument('--real-data', action='store_true', help="read the config's images, not random crops")

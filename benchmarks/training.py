@@ -34,7 +34,7 @@ class TrainingStep:
         device: Where to run.
         subnet: The elastic student: a member of the space, ``'typical'`` for the one whose cost is nearest to the
             mean of the draws, or ``'drawn'`` for those that training would draw.
-        batch_size: Images of one iteration; ``None`` for the config's.
+        batch_size: Images of one micro-batch; ``None`` for the config's.
         real_data: Read images as the config says. Otherwise all steps get one batch of random crops.
 
     Attributes:
@@ -60,7 +60,8 @@ class TrainingStep:
         loader['batch_size'] = batch_size = batch_size or loader['batch_size']
         torch.manual_seed(0)
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'poa_mm')):
-            self.model = MODELS.build(cfg.model)
+            # The default schedule: all losses are on from the first step.
+            self.model = MODELS.build({**cfg.model, 'schedule': None})
             # MMEngine logs what it did to every parameter.
             logging.disable(logging.INFO)
             self.model.init_weights()
@@ -78,12 +79,12 @@ class TrainingStep:
         self.ema = TeacherEMAHook(start=0.999, final=0.999, steps=1)
         self.ema.before_train(SimpleNamespace(model=self.model))
         self.device = device
-        self.iterations = wrapper.get('accumulative_counts', 1)
-        self.images = batch_size * self.iterations
+        self.micro_batches = self.wrapper._accumulative_counts
+        self.images = batch_size * self.micro_batches
         self.number = 0
         self.subnet = self._choose(subnet)
         if self.subnet:
-            self.model.sampler = lambda step, rank: self.subnet
+            self.model.sampler = lambda step, rank=0, seed=0: self.subnet
 
     @classmethod
     def from_config(
@@ -122,18 +123,18 @@ class TrainingStep:
     def resize(self, batch_size: int) -> None:
         """Continue with random crops of another number of images."""
         self.batches = repeat(random_batch({**self.loader, 'batch_size': batch_size}, self.device))
-        self.images = batch_size * self.iterations
+        self.images = batch_size * self.micro_batches
 
     def __call__(self) -> None:
-        self.model.step = self.number
-        for _ in range(self.iterations):
-            self.iterate()
+        for micro_batch in range(self.micro_batches):
+            self.train_on(self.next_batch(), micro_batch)
         self.update_teacher()
         self.number += 1
 
-    def iterate(self) -> None:
-        """One iteration: an optimizer step, or a part of one where gradients are accumulated."""
-        self.model.train_step(self.next_batch(), self.wrapper)
+    def train_on(self, batch: dict, micro_batch: int) -> None:
+        """One micro-batch of the step; the last one updates the weights."""
+        draw = dict(step=self.number, rank=micro_batch, seed=0)
+        self.model.train_step({**batch, 'inputs': {**batch['inputs'], **draw}}, self.wrapper)
 
     def next_batch(self) -> dict:
         """A batch on the host."""

@@ -5,6 +5,7 @@ make demo
 
 _base_ = '_base_/runtime.py'
 
+total_batch = 64
 batch_size = 64
 steps = 300
 log_interval = 20
@@ -22,13 +23,14 @@ model = dict(
         layer_scale_init_value=0.1,
     ),
     head=dict(type='MultiPrototypeHead', num_prototypes=(256, 512, 1024), hidden_dims=256, bottleneck_dims=64),
+    schedule=dict(temp_start=0.04, temp_final=0.04, temp_steps=0, patch_loss_start=100),
 )
 
 train_dataloader = dict(
     batch_size=batch_size,
     num_workers=1,
     persistent_workers=True,
-    sampler=dict(type='SeededInfiniteSampler'),
+    sampler=dict(type='SeededInfiniteSampler', batch_size=batch_size),
     collate_fn=dict(type='poa_mm.multi_crop_collate', grid=(6, 6), mask_ratio=(0.1, 0.5)),
     dataset=dict(
         type='ViewsDataset',
@@ -44,22 +46,24 @@ train_dataloader = dict(
 optim_wrapper = dict(
     type='PoaOptimWrapper',
     constructor='LayerDecayOptimWrapperConstructor',
+    total_batch=total_batch,
+    batch_size=batch_size,
     optimizer=dict(type='AdamW', lr=0.004, betas=(0.9, 0.999), weight_decay=0.04, fused=True),
-    lr_scaling=dict(rule='sqrt', batch_size=batch_size, base_batch_size=1024),
+    lr_scaling=dict(rule='sqrt', base_batch_size=1024),
     clip_grad=dict(max_norm=1.5, separately=True),
 )
 param_scheduler = [
     dict(type='CosineLR', steps=steps, warmup=40, final=2e-5),
     dict(type='CosineWeightDecay', steps=steps, final=0.4),
 ]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=steps)
-custom_hooks = [
-    dict(type='BatchSizeCheckHook'),
-    dict(type='PretrainScheduleHook', temp_start=0.04, temp_final=0.04, temp_steps=0, patch_loss_start=100),
-    dict(type='TeacherEMAHook', start=0.98, final=0.999, steps=steps),
-    dict(type='FreezeLastLayerHook', steps=100),
-]
-default_hooks = dict(logger=dict(interval=log_interval), checkpoint=dict(interval=100))
+train_cfg = dict(type='StepTrainLoop', max_iters=steps)
+default_hooks = dict(
+    batch_check=dict(type='BatchSizeCheckHook'),
+    teacher=dict(type='TeacherEMAHook', start=0.98, final=0.999, steps=steps),
+    freeze_last_layer=dict(type='FreezeLastLayerHook', steps=100),
+    logger=dict(interval=log_interval),
+    checkpoint=dict(interval=100),
+)
 
 knn = dict(
     train=dict(type='DemoDataset', num_samples=2000, split='train'),

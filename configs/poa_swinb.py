@@ -5,10 +5,10 @@ tools/dist_train.sh configs/poa_swinb.py 8
 
 _base_ = ['_base_/runtime.py', '_base_/multi_crop_224.py']
 
-# One optimizer step sees batch_size x GPUs x accumulative_counts images. The paper: 64 x 32 x 1 = 2048.
-# On 8 GPUs the same batch is 64 x 8 x 4. The learning rate follows by the square-root rule.
+# Images per optimizer step, and per GPU at a time. Gradients are accumulated over total_batch / (batch_size x GPUs)
+# micro-batches: 1 on the paper's 32 GPUs, 4 on 8. The learning rate follows total_batch by the square-root rule.
+total_batch = 2048
 batch_size = 64
-accumulative_counts = 4
 
 # All lengths are optimizer steps; an "epoch" is a unit of the schedule, 625 steps.
 epoch = 625
@@ -41,21 +41,27 @@ model = dict(
     intact_weight=0.8,
     student_temp=0.1,
     loss_weights=dict(cross_view=1.0, same_view=1.0, patch=1.0, koleo=0.1),
+    schedule=dict(temp_start=0.04, temp_final=0.07, temp_steps=30 * epoch, patch_loss_start=30 * epoch),
     data_preprocessor=dict(type='MultiCropPreprocessor', mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)),
 )
 
 # --- the data: see _base_/multi_crop_224.py; --cfg-options data_root=... moves it ---
-train_dataloader = dict(batch_size=batch_size, collate_fn=dict(mask_ratio=(0.1, 0.3)))
+train_dataloader = dict(
+    batch_size=batch_size,
+    sampler=dict(batch_size=batch_size),
+    collate_fn=dict(mask_ratio=(0.1, 0.3)),
+)
 
 # --- the optimizer and what changes over time ---
 optim_wrapper = dict(
     type='PoaOptimWrapper',
     constructor='LayerDecayOptimWrapperConstructor',
-    accumulative_counts=accumulative_counts,
+    total_batch=total_batch,
+    batch_size=batch_size,
     amp_dtype='bfloat16',
     optimizer=dict(type='AdamW', lr=0.004, betas=(0.9, 0.999), weight_decay=0.04, fused=True),
     # The program's rule; the paper's text says 'linear'.
-    lr_scaling=dict(rule='sqrt', batch_size=batch_size, base_batch_size=1024),
+    lr_scaling=dict(rule='sqrt', base_batch_size=1024),
     # The program clips the norm of the backbone and that of the heads; separately=False is the paper's text.
     clip_grad=dict(max_norm=1.5, separately=True),
     paramwise_cfg=dict(layer_decay_rate=0.9, patch_embed_lr_mult=0.2),
@@ -64,18 +70,10 @@ param_scheduler = [
     dict(type='CosineLR', steps=steps, warmup=30 * epoch, final=2e-5, run_fraction=run_fraction),
     dict(type='CosineWeightDecay', steps=steps, final=0.4, run_fraction=run_fraction),
 ]
-custom_hooks = [
-    dict(type='BatchSizeCheckHook'),
-    dict(
-        type='PretrainScheduleHook',
-        temp_start=0.04,
-        temp_final=0.07,
-        temp_steps=30 * epoch,
-        patch_loss_start=30 * epoch,
-    ),
-    dict(type='TeacherEMAHook', start=0.992, final=0.9999, steps=steps, run_fraction=run_fraction),
-    dict(type='FreezeLastLayerHook', steps=epoch),
-]
-# MMEngine counts iterations: accumulative_counts of them make one optimizer step.
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=steps * accumulative_counts)
-default_hooks = dict(checkpoint=dict(interval=epoch * accumulative_counts))
+train_cfg = dict(type='StepTrainLoop', max_iters=steps)
+default_hooks = dict(
+    batch_check=dict(type='BatchSizeCheckHook'),
+    teacher=dict(type='TeacherEMAHook', start=0.992, final=0.9999, steps=steps, run_fraction=run_fraction),
+    freeze_last_layer=dict(type='FreezeLastLayerHook', steps=epoch),
+    checkpoint=dict(interval=epoch),
+)

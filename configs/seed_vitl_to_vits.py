@@ -8,9 +8,9 @@ ours: neither paper tells those of a ViT.
 
 _base_ = ['_base_/runtime.py', '_base_/multi_crop_224.py']
 
-# An optimizer step sees both global crops of batch_size x GPUs x accumulative_counts images: 64 x 8 x 2 = 1024.
+# Images per optimizer step, and per GPU at a time; both global crops of each are seen.
+total_batch = 1024
 batch_size = 64
-accumulative_counts = 2
 
 # 600 times 1.28 million images, two views of each: the 1200 effective epochs of the paper's table.
 epoch = 1250
@@ -19,7 +19,7 @@ steps = 600 * epoch
 model = dict(
     type='SEED',
     # Any pre-training checkpoint (add subnet='L' for one of its sub-networks) or extracted network.
-    teacher=dict(file='work_dirs/single_vitl/iter_1107200.pth'),
+    teacher=dict(file='work_dirs/single_vitl/iter_276800.pth'),
     backbone=dict(
         type='ElasticVisionTransformer',
         img_size=224,
@@ -38,6 +38,7 @@ model = dict(
 # No local crops, no masks.
 train_dataloader = dict(
     batch_size=batch_size,
+    sampler=dict(batch_size=batch_size),
     collate_fn=dict(mask_ratio=(0.1, 0.1), mask_probability=0.0),
     dataset=dict(views=dict(local=dict(number=0))),
 )
@@ -45,16 +46,19 @@ train_dataloader = dict(
 optim_wrapper = dict(
     type='PoaOptimWrapper',
     constructor='LayerDecayOptimWrapperConstructor',
-    accumulative_counts=accumulative_counts,
+    total_batch=total_batch,
+    batch_size=batch_size,
     amp_dtype='bfloat16',
     optimizer=dict(type='AdamW', lr=0.001, betas=(0.9, 0.999), weight_decay=0.04, fused=True),
-    lr_scaling=dict(rule='sqrt', batch_size=batch_size, base_batch_size=1024),
+    lr_scaling=dict(rule='sqrt', base_batch_size=1024),
     clip_grad=dict(max_norm=1.5, separately=True),
 )
 param_scheduler = [
     dict(type='CosineLR', steps=steps, warmup=10 * epoch, final=2e-5),
     dict(type='CosineWeightDecay', steps=steps, final=0.4),
 ]
-custom_hooks = [dict(type='BatchSizeCheckHook')]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=steps * accumulative_counts)
-default_hooks = dict(checkpoint=dict(interval=epoch * accumulative_counts))
+train_cfg = dict(type='StepTrainLoop', max_iters=steps)
+default_hooks = dict(
+    batch_check=dict(type='BatchSizeCheckHook'),
+    checkpoint=dict(interval=epoch),
+)

@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 
 from poa_mm.elastic import SubnetSampler
 from poa_mm.engine import CosineLR, CosineWeightDecay
+from poa_mm.engine.optim_wrapper import count_micro_batches
 from poa_mm.engine.schedules import cosine, full_length
 from poa_mm.registry import MODELS
 
@@ -55,17 +56,15 @@ def test_every_pretraining_config_trains(path, images, tmp_path):
     # Swin and ResNet work at stride 16 or 32; the tiny ViT has patches of 16 px.
     cfg.train_dataloader.collate_fn.grid = (4, 4)
     cfg.train_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False, pin_memory=False)
-    cfg.optim_wrapper.lr_scaling.batch_size = 2
+    cfg.train_dataloader.sampler.batch_size = 2
+    # One recipe accumulates gradients; the others take as many steps with half of the images.
+    cfg.optim_wrapper.update(batch_size=2, total_batch=4 if path.stem == 'poa_vitl' else 2)
     if 'data_root' in cfg.train_dataloader.dataset.dataset:
         cfg.train_dataloader.dataset.dataset.data_root = str(images)
     else:
         cfg.train_dataloader.dataset.dataset.num_samples = 4
-    for hook in cfg.custom_hooks:
-        if hook.type == 'PretrainScheduleHook':
-            hook.patch_loss_start = 1  # one step without, one with the masked-patch loss
-    # One recipe as it is; the others take as many steps in a quarter of the iterations.
-    counts = cfg.optim_wrapper.accumulative_counts if path.stem == 'poa_vitl' else 1
-    cfg.optim_wrapper.accumulative_counts, cfg.train_cfg.max_iters = counts, 2 * counts
+    cfg.model.schedule.patch_loss_start = 1  # one step without, one with the masked-patch loss
+    cfg.train_cfg.max_iters = 2
     cfg.default_hooks.logger.interval = 1
     cfg.work_dir, cfg.experiment_name = str(tmp_path), path.stem
     runner = Runner.from_cfg(cfg)
@@ -98,12 +97,12 @@ def test_paper_recipe(name):
     sampler = {k: v for k, v in cfg.model.sampler.items()}
     assert len(space) == networks
     assert len(SubnetSampler(space, **sampler).pool) == pool
-    assert cfg.train_dataloader.batch_size * 32 == batch
-    counts = cfg.optim_wrapper.accumulative_counts
-    assert cfg.train_cfg.max_iters == steps * counts
+    wrapper, loader = cfg.optim_wrapper, cfg.train_dataloader
+    assert wrapper.total_batch == batch and wrapper.batch_size == loader.batch_size == loader.sampler.batch_size
+    assert count_micro_batches(batch, wrapper.batch_size, 32) == 1 and cfg.train_cfg.max_iters == steps
 
-    scaling, optimizer = cfg.optim_wrapper.lr_scaling, cfg.optim_wrapper.optimizer
-    assert scaling.rule == 'sqrt' and scaling.batch_size == cfg.train_dataloader.batch_size
+    scaling, optimizer = wrapper.lr_scaling, wrapper.optimizer
+    assert scaling.rule == 'sqrt'
     start = optimizer.lr * (batch / scaling.base_batch_size) ** 0.5
     assert start == pytest.approx(peak)
     parameter = torch.nn.Parameter(torch.zeros(1))
@@ -117,6 +116,16 @@ def test_paper_recipe(name):
         ends[scheduler.param_name] = adamw.param_groups[0][scheduler.param_name]
     assert ends['lr'] == pytest.approx(last_lr, rel=0.02)
     assert ends['weight_decay'] == pytest.approx(last_decay, abs=5e-4)
-    ema = next(hook for hook in cfg.custom_hooks if hook.type == 'TeacherEMAHook')
+    ema = cfg.default_hooks.teacher
     momentum = cosine(steps, ema.start, ema.final, full_length(ema.steps, ema.get('run_fraction', 1.0)))
     assert momentum == pytest.approx(last_momentum, abs=5e-6)
+
+
+def test_a_child_changes_one_field_of_a_hook(tmp_path):
+    child = tmp_path / 'child.py'
+    child.write_text(f"_base_ = '{CONFIGS / 'poa_vit_small.py'}'\ndefault_hooks = dict(teacher=dict(start=0.98))\n")
+    parent, cfg = Config.fromfile(CONFIGS / 'poa_vit_small.py'), Config.fromfile(child)
+    assert parent.default_hooks.teacher.start == 0.99
+    parent.default_hooks.teacher.start = 0.98
+    assert cfg.default_hooks == parent.default_hooks and cfg.default_hooks.teacher.steps == 1000
+    assert not any('custom_hooks' in Config.fromfile(path) for path in PRETRAINING)

@@ -27,7 +27,7 @@ def test_configs_and_tools_exist(page):
 
 
 def test_last_checkpoints_of_the_recipes():
-    """Checkpoints are named by iterations, not by optimizer steps."""
+    """Checkpoints are named by optimizer steps."""
     named = words(r'(poa_[a-z\d_]+)/iter_(\d+)\.pth', [*PAGES, *(ROOT / 'configs').rglob('*.py')])
     last = {name: Config.fromfile(ROOT / 'configs' / f'{name}.py').train_cfg.max_iters for name, _ in named}
     assert named == [(name, str(last[name])) for name, _ in named] and 'poa_vitl' in last

@@ -28,34 +28,39 @@ class Draw(NamedTuple):
 
 @DATA_SAMPLERS.register_module()
 class SeededInfiniteSampler(Sampler):
-    """Endless shuffled passes over a dataset, dealt out to the processes one draw at a time.
+    """Endless shuffled passes over a dataset, dealt out to the processes batch by batch.
 
-    Draw ``p`` of the run depends on the seed and on ``p`` alone. Process ``r`` of ``n`` gets the draws
-    r, r + n, r + 2n, ...
+    Draw ``p`` of the run depends on the seed and on ``p`` alone. Batch ``k`` of the run holds the draws ``k b`` to
+    ``(k + 1) b - 1``, and process ``r`` of ``n`` gets the batches r, r + n, r + 2n, ... So the batches of an optimizer
+    step are the same whether more processes run or each accumulates over more batches.
 
     Args:
         dataset: The dataset; only its length is used.
+        batch_size: Images of one batch of one process, ``b``; must be the dataloader's.
         seed: Seed of the run. None draws one, the same for all processes; such a run cannot be
             repeated.
         shuffle: Shuffle each pass (anew) or keep the order of the dataset.
 
     Raises:
-        UserError: If the dataset is empty.
+        UserError: If the dataset is empty or the batch size is not positive.
     """
 
-    def __init__(self, dataset: Sized, seed: int | None = None, shuffle: bool = True) -> None:
+    def __init__(self, dataset: Sized, batch_size: int = 1, seed: int | None = None, shuffle: bool = True) -> None:
+        if batch_size < 1:
+            raise UserError(f'batch_size of SeededInfiniteSampler must be at least 1, got {batch_size}')
         if len(dataset) == 0:
             raise UserError('the dataset has 0 images: at least 1 is needed.')
         self.rank, self.world_size = get_dist_info()
-        self.size = len(dataset)
+        self.size, self.batch_size = len(dataset), batch_size
         self.seed = sync_random_seed() if seed is None else seed
         self.shuffle = shuffle
         self.skipped = 0
 
     def __iter__(self) -> Iterator[Draw]:
         order, order_pass = None, -1
-        first = self.rank + self.skipped * self.world_size
-        for position in itertools.count(first, self.world_size):
+        for number in itertools.count(self.skipped):
+            batch, place = divmod(number, self.batch_size)
+            position = (batch * self.world_size + self.rank) * self.batch_size + place
             current_pass, offset = divmod(position, self.size)
             if current_pass != order_pass:
                 order, order_pass = self._order(current_pass), current_pass

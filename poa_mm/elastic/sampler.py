@@ -26,7 +26,7 @@ class SubnetSampler:
 
     Args:
         space: The space to draw from.
-        seed: Seed of the shuffles; ``None``: 0, until PretrainScheduleHook sets the run's.
+        seed: Seed of the shuffles; ``None``: the seed given to each call.
         mode: ``'per_rank'``: every process draws its own sub-network; ``'shared'``: all train the same one;
             ``'by_cost'``: every process its own, but all of like cost.
         width_strength: The factor ``S`` of the smallest width.
@@ -71,27 +71,33 @@ class SubnetSampler:
             )
         places = np.argsort(np.argsort([relative_cost(space, subnet) for subnet in self.pool], kind='stable'))
         self.cost_class = places * cost_classes // len(self.pool)
-        self._order = lru_cache(maxsize=8)(self._find_order)
+        self._order = lru_cache(maxsize=64)(self._find_order)
 
-    def _shuffle(self, rank: int, pass_: int) -> np.ndarray:
-        return np.random.default_rng((self.seed or 0, rank, pass_)).permutation(len(self.pool))
+    def _shuffle(self, seed: int, rank: int, pass_: int) -> np.ndarray:
+        return np.random.default_rng((seed, rank, pass_)).permutation(len(self.pool))
 
-    def _find_order(self, rank: int, pass_: int) -> np.ndarray:
+    def _find_order(self, seed: int, rank: int, pass_: int) -> np.ndarray:
         """The entries of the pool in the order in which a process draws them."""
-        first = self._shuffle(0, pass_)
+        first = self._shuffle(seed, 0, pass_)
         if self.mode == 'shared' or rank == 0:
             return first
-        own = self._shuffle(rank, pass_)
+        own = self._shuffle(seed, rank, pass_)
         if self.mode == 'by_cost':
             # Where process 0 draws from a class for the k-th time, this one takes its own k-th entry of that class.
             first, grouped = (np.argsort(self.cost_class[order], kind='stable') for order in (first, own))
             own[first] = own[grouped]
         return own
 
-    def __call__(self, step: int, rank: int = 0) -> Subnet:
-        """The sub-network that process ``rank`` trains in optimizer step ``step``."""
+    def __call__(self, step: int, rank: int = 0, seed: int = 0) -> Subnet:
+        """The sub-network that process ``rank`` trains in optimizer step ``step``.
+
+        Args:
+            step: Optimizer steps done before this one.
+            rank: The process, or with accumulated gradients the micro-batch among those of all processes.
+            seed: Seed of the run, unless the sampler has its own.
+        """
         pass_, place = divmod(step, len(self.pool))
-        return self.pool[self._order(rank, pass_)[place]]
+        return self.pool[self._order(seed if self.seed is None else self.seed, rank, pass_)[place]]
 
 
 def relative_cost(space: SubnetSpace, subnet: Subnet) -> float:

@@ -7,14 +7,13 @@ from .hooks import (
     DatasetCheckHook,
     FreezeLastLayerHook,
     LazyRuntimeInfoHook,
-    PretrainScheduleHook,
-    StepSeedHook,
     TeacherEMAHook,
 )
+from .loops import StepTrainLoop
 from .optim_constructor import LayerDecayOptimWrapperConstructor
 from .optim_wrapper import PoaOptimWrapper
 from .schedulers import CosineLR, CosineWeightDecay, ProportionalCosineLR
-from .schedules import cosine, full_length, linear
+from .schedules import cosine, full_length
 from .sharded_adamw import ShardedAdamW
 
 __all__ = [
@@ -28,12 +27,10 @@ __all__ = [
     'LayerDecayOptimWrapperConstructor',
     'LazyRuntimeInfoHook',
     'PoaOptimWrapper',
-    'PretrainScheduleHook',
     'ProportionalCosineLR',
     'ShardedAdamW',
-    'StepSeedHook',
+    'StepTrainLoop',
     'TeacherEMAHook',
     'cosine',
     'full_length',
-    'linear',
 ]

@@ -15,6 +15,7 @@ from poa_mm.errors import UserError
 from poa_mm.models.backbones import find_layer_depths, known_families
 from poa_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
+from .optim_wrapper import count_micro_batches
 from .start_file import find_scales
 
 PREFIX = 'backbone.'
@@ -31,7 +32,9 @@ class LayerDecayOptimWrapperConstructor:
             type='PoaOptimWrapper',
             constructor='LayerDecayOptimWrapperConstructor',
             optimizer=dict(type='AdamW', lr=0.004, weight_decay=0.04, fused=True),
-            lr_scaling=dict(rule='sqrt', batch_size=50, base_batch_size=1024),
+            total_batch=1600,
+            batch_size=50,
+            lr_scaling=dict(rule='sqrt', base_batch_size=1024),
             paramwise_cfg=dict(layer_decay_rate=0.9, patch_embed_lr_mult=0.2),
         )
 
@@ -44,8 +47,8 @@ class LayerDecayOptimWrapperConstructor:
         optim_wrapper_cfg: Config of the wrapper, with ``optimizer`` and optionally ``lr_scaling``:
             the optimizer's lr is meant for a total batch of ``base_batch_size`` and is changed to the
             real one by ``rule`` ('sqrt', POA's program; 'linear', POA's text; None, not at all). The
-            real one is ``batch_size`` (of one process, one iteration) times processes times
-            ``accumulative_counts``.
+            real one is the wrapper's ``total_batch`` or, where it has none, ``lr_scaling.batch_size`` (of one
+            process) times processes times ``accumulative_counts``.
         paramwise_cfg: Optional, with
 
             - ``layer_decay_rate`` (float): a backbone parameter's lr is multiplied by
@@ -81,8 +84,10 @@ class LayerDecayOptimWrapperConstructor:
             'lr_scaling',
             dict(rule=None, batch_size=None, base_batch_size=None),
         )
-        self.batch_size = scaling['batch_size']
-        self.optimizer_cfg['lr'] *= self._lr_factor(**scaling)
+        if 'total_batch' in self.wrapper_cfg and scaling['batch_size'] is not None:
+            raise UserError('lr_scaling.batch_size has no effect beside total_batch; leave it out.')
+        self.batch_size = self.wrapper_cfg.get('batch_size') or scaling['batch_size']
+        self.optimizer_cfg['lr'] *= self._lr_factor(scaling['rule'], scaling['base_batch_size'])
 
         options = _options(
             paramwise_cfg,
@@ -109,23 +114,25 @@ class LayerDecayOptimWrapperConstructor:
         wrapper.expected_batch_size = self.batch_size
         return wrapper
 
-    def _lr_factor(self, rule: str | None, batch_size: int | None, base_batch_size: int | None) -> float:
+    def _lr_factor(self, rule: str | None, base_batch_size: int | None) -> float:
         if rule not in LR_RULES:
             raise UserError(f'lr_scaling rule must be one of {list(LR_RULES)}, got {rule!r}.')
         if rule is None:
             return 1.0
-        if not (batch_size and base_batch_size):
+        if not (self.batch_size and base_batch_size):
             raise UserError(
                 f'lr_scaling with rule {rule!r} needs batch_size and base_batch_size above 0, '
-                f'got {batch_size} and {base_batch_size}.'
+                f'got {self.batch_size} and {base_batch_size}.'
             )
-        counts = self.wrapper_cfg.get('accumulative_counts', 1)
-        total = batch_size * get_world_size() * counts
+        counts, total = self.wrapper_cfg.get('accumulative_counts', 1), self.wrapper_cfg.get('total_batch')
+        if total is not None:
+            counts = count_micro_batches(total, self.batch_size, get_world_size())
+        total = self.batch_size * get_world_size() * counts
         factor = LR_RULES[rule](total / base_batch_size)
         lr = self.optimizer_cfg['lr']
         print_log(
             f'Learning rate {lr:g} for a batch of {base_batch_size} becomes {lr * factor:.4g} for {total} = '
-            f'{batch_size} a process x {get_world_size()} processes x {counts} accumulated ({rule} rule).',
+            f'{self.batch_size} a process x {get_world_size()} processes x {counts} accumulated ({rule} rule).',
             logger='current',
         )
         return factor

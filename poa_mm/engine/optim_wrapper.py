@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from mmengine.dist import get_world_size
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
@@ -23,15 +24,18 @@ class PoaOptimWrapper(OptimWrapper):
 
     A step whose loss or gradients are not finite changes neither parameters nor optimizer state. That
     is decided on the device: a non-finite loss is turned into NaN before the backward pass, so that
-    the gradient all-reduce carries it to every process and all agree; the gradient norm then tells,
-    and the fused optimizer skips by itself.
+    the gradient all-reduce carries it to every process and all agree; the gradient norm shows it,
+    and the fused optimizer skips the step.
 
     Gradients are clipped at an L2 norm. The authors' program takes two norms, one of the backbone and
     one of all heads together (``separately=True``); the paper takes one of all parameters.
 
     Args:
         optimizer: Adam or AdamW with ``fused=True`` (works on CPU and GPU).
-        accumulative_counts: Iterations per optimizer step.
+        total_batch: Images per optimizer step, over all processes and micro-batches. The number of micro-batches
+            follows: ``total_batch / (batch_size x processes)``.
+        batch_size: Images per micro-batch of one process; goes with ``total_batch``.
+        accumulative_counts: Micro-batches per optimizer step, where ``total_batch`` is not given.
         clip_grad: ``dict(max_norm=..., separately=False)``, or None for no clipping.
         amp_dtype: Autocast type: None (fp32), 'bfloat16' or 'float16' (with a gradient scaler).
 
@@ -43,12 +47,15 @@ class PoaOptimWrapper(OptimWrapper):
             'grad_norm', or 'grad_norm_backbone' and 'grad_norm_heads'.
 
     Raises:
-        UserError: The optimizer is not fused, or an argument is not one of those above.
+        UserError: The optimizer is not fused, the total batch cannot be divided, or an argument is not one of those
+            above.
     """
 
     def __init__(
         self,
         optimizer: Optimizer,
+        total_batch: int | None = None,
+        batch_size: int | None = None,
         accumulative_counts: int = 1,
         clip_grad: dict | None = None,
         amp_dtype: str | None = None,
@@ -58,8 +65,15 @@ class PoaOptimWrapper(OptimWrapper):
                 'PoaOptimWrapper skips non-finite steps on the device and needs Adam or AdamW with fused=True, '
                 f'got {type(optimizer).__name__} with fused={optimizer.defaults.get("fused")}.'
             )
-        if accumulative_counts < 1:
-            raise UserError(f'accumulative_counts must be at least 1, got {accumulative_counts}.')
+        if (total_batch is None) != (batch_size is None):
+            raise UserError(f'total_batch and batch_size go together, got {total_batch} and {batch_size}.')
+        if accumulative_counts < 1 or (total_batch is not None and accumulative_counts != 1):
+            raise UserError(
+                f'accumulative_counts must be at least 1, and follows from total_batch where that is given; '
+                f'got {accumulative_counts} with total_batch {total_batch}.'
+            )
+        if total_batch is not None:
+            accumulative_counts = count_micro_batches(total_batch, batch_size, get_world_size())
         if amp_dtype not in AMP_DTYPES:
             raise UserError(f'amp_dtype must be one of {list(AMP_DTYPES)}, got {amp_dtype!r}.')
         super().__init__(optimizer, accumulative_counts)
@@ -79,7 +93,7 @@ class PoaOptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Autocast, and no gradient all-reduce in accumulation steps that do not update."""
+        """Autocast, and no gradient all-reduce before the last micro-batch of a step."""
         autocast = torch.autocast(self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None)
         with super().optim_context(model), autocast:
             yield
@@ -143,6 +157,34 @@ class PoaOptimWrapper(OptimWrapper):
         if self.loss_scaler is not None and scaler_state is not None:
             self.loss_scaler.load_state_dict(scaler_state)
         super().load_state_dict(state_dict)
+
+
+def count_micro_batches(total_batch: int, batch_size: int, processes: int) -> int:
+    """Micro-batches of each process in an optimizer step.
+
+    Args:
+        total_batch: Images per optimizer step.
+        batch_size: Images per micro-batch of one process.
+        processes: Number of processes.
+
+    Raises:
+        UserError: If they do not divide the total batch; names the batch sizes that do.
+    """
+    if min(total_batch, batch_size) < 1:
+        raise UserError(f'total_batch and batch_size must be at least 1, got {total_batch} and {batch_size}.')
+    counts, rest = divmod(total_batch, batch_size * processes)
+    if counts and not rest:
+        return counts
+    share, rest = divmod(total_batch, processes)
+    fitting = [] if rest else [size for size in range(min(batch_size, share), 0, -1) if share % size == 0]
+    advice = f'set total_batch to a multiple of {batch_size * processes}'
+    if fitting:
+        others = f' (so do {", ".join(map(str, fitting[1:4]))})' if fitting[1:] else ''
+        advice = f'batch_size={fitting[0]} trains the same{others}, or {advice}'
+    raise UserError(
+        f'total_batch={total_batch} cannot be made of micro-batches of {batch_size} images on {processes} processes: '
+        f'{advice}.'
+    )
 
 
 def _parse_clip_grad(clip_grad: dict | None) -> tuple[float, bool]:

@@ -17,10 +17,6 @@ class CosineParam(_ParamScheduler):
     alone: what a hook wrote into a group (a frozen last layer) is gone at the next step, and on
     resuming only the step is read from the checkpoint, the rest follows the config.
 
-    MMEngine calls a scheduler once an iteration. With gradient accumulation, the number of iterations
-    is divided by the optimizer wrapper's ``accumulative_counts``, so that all lengths here are
-    optimizer steps.
-
     Args:
         optimizer: Optimizer or optimizer wrapper.
         param_name: Key in the parameter groups.
@@ -52,12 +48,10 @@ class CosineParam(_ParamScheduler):
         self.final = final
         self.warmup = warmup
         self.total = full_length(steps, run_fraction)
-        self.accumulative_counts = getattr(optimizer, '_accumulative_counts', 1)
         super().__init__(optimizer, param_name, by_epoch=False)
 
     def _get_value(self) -> list[float]:
-        step = self.last_step // self.accumulative_counts
-        value = cosine(step, self.start, self.final, self.total, self.warmup)
+        value = cosine(self.last_step, self.start, self.final, self.total, self.warmup)
         return [base * value / self.start for base in self.base_values]
 
     def _apply(self) -> None:
@@ -65,19 +59,12 @@ class CosineParam(_ParamScheduler):
         for group, value in zip(self.optimizer.param_groups, self._last_value):
             group[self.param_name] = value
 
-    def step(self) -> None:
-        """Go to the next iteration and set the values of all groups."""
-        # Not the parent's: it warns when an iteration had no optimizer step, which is normal in accumulation.
-        self._global_step += 1
-        self.last_step += 1
-        self._apply()
-
     def state_dict(self) -> dict:
-        """The number of iterations done; everything else is in the config."""
+        """The number of steps done; everything else is in the config."""
         return dict(last_step=self.last_step, _global_step=self._global_step)
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Go to the iteration of the checkpoint and set the values of all groups."""
+        """Go to the step of the checkpoint and set the values of all groups."""
         super().load_state_dict(state_dict)
         self._apply()
 

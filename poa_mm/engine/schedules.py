@@ -1,6 +1,6 @@
 """Values that change over a run, as plain functions of the number of optimizer steps done.
 
-Learning rate, weight decay, teacher momentum and teacher temperature all come from here (POA, sec. 4.1).
+Learning rate, weight decay and teacher momentum come from here (POA, sec. 4.1).
 """
 
 import math
@@ -29,25 +29,6 @@ def cosine(step: float, start: float, end: float, total: float, warmup: float = 
         return start * step / warmup
     progress = min((step - warmup) / (total - warmup), 1.0)
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
-
-
-def linear(step: float, start: float, end: float, length: float) -> float:
-    """A straight line from ``start`` at step 0 to ``end`` at step ``length``, constant after it.
-
-    Args:
-        step: Optimizer steps done, 0 at the first one.
-        start: First value.
-        end: Last value.
-        length: Steps from the first to the last value; 0 means ``end`` from the beginning.
-
-    Raises:
-        UserError: ``length`` is negative.
-    """
-    if length < 0:
-        raise UserError(f'length must be at least 0 steps, got {length}.')
-    if step >= length:
-        return end
-    return start + (end - start) * step / length
 
 
 def full_length(steps: int, run_fraction: float = 1.0) -> float:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from mmengine.dist import get_rank
 from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from poa_mm.registry import MODELS
 
 from .backbones.compile import compile_backbone
 from .losses import cross_view_global, cross_view_local, koleo, masked_patch, same_view
+from .schedule import PretrainSchedule
 from .teacher import Teacher
 
 LOSS_WEIGHTS = dict(cross_view=1.0, same_view=1.0, patch=1.0, koleo=0.1)
@@ -65,6 +65,7 @@ class POA(BaseSelfSupervisor):
         loss_weights: Factors of the parts. ``cross_view`` is that of the elastic student's terms
             ``G_2 + C_2 + P_2``, ``same_view`` that of ``S``, ``patch`` that of ``P_1`` and ``P_2``, ``koleo``
             that of the mean of ``K_1`` and ``K_2``.
+        schedule: Arguments of :class:`PretrainSchedule`.
         compile_blocks: Whether ``torch.compile`` is applied to the blocks of student and teacher.
         data_preprocessor: Config of the preprocessor.
         init_cfg: Initialisation config of MMEngine.
@@ -85,6 +86,7 @@ class POA(BaseSelfSupervisor):
         intact_weight: float = 0.8,
         student_temp: float = 0.1,
         loss_weights: Mapping[str, float] = LOSS_WEIGHTS,
+        schedule: dict | None = None,
         compile_blocks: bool = False,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
@@ -110,10 +112,7 @@ class POA(BaseSelfSupervisor):
         self.sampler = SubnetSampler(backbone.space, **(sampler or {})) if 'elastic' in (*students, *teachers) else None
         self.intact_weight, self.student_temp = intact_weight, student_temp
         self.loss_weights = {**LOSS_WEIGHTS, **loss_weights}
-        # The time, told by PretrainScheduleHook before every iteration.
-        self.step: int | None = None
-        self.teacher_temp = 0.04
-        self.patch_loss = True
+        self.schedule = PretrainSchedule(**(schedule or {}))
 
     def init_weights(self) -> None:
         """Initialises the student; the teacher starts as its copy."""
@@ -127,22 +126,32 @@ class POA(BaseSelfSupervisor):
             }
         )
 
-    def loss(self, inputs: dict[str, Tensor], data_samples: None = None) -> dict[str, Tensor]:
-        """Losses of a batch from ``multi_crop_collate``, with the sub-network drawn for this step and process.
+    def loss(self, inputs: dict[str, Any], data_samples: None = None) -> dict[str, Tensor]:
+        """Losses of a batch, with the sub-network, teacher temperature and losses of its step.
+
+        Args:
+            inputs: Tensors of ``multi_crop_collate``, and from ``StepTrainLoop`` the number of the optimizer ``step``,
+                the ``rank`` of the micro-batch in it and the ``seed`` of the run.
+            data_samples: Not used.
 
         Returns:
-            What :meth:`compute_losses` returns, everything but ``loss`` detached; MMEngine logs the mean over heads.
+            What :meth:`compute_losses` returns, everything but ``loss`` detached, and ``teacher_temp``. MMEngine logs
+            the mean over heads.
 
         Raises:
-            RuntimeError: If nobody has told the model the time.
+            RuntimeError: If the inputs lack the step.
         """
-        if self.step is None:
-            raise RuntimeError('POA does not know its step: add PretrainScheduleHook to custom_hooks')
-        subnet = self.sampler(self.step, get_rank()) if self.sampler else None
+        batch = dict(inputs)
+        if 'step' not in batch:
+            raise RuntimeError("POA's inputs have no step: train with train_cfg = dict(type='StepTrainLoop', ...)")
+        step, rank, seed = (batch.pop(name) for name in ('step', 'rank', 'seed'))
+        subnet = self.sampler(step, rank, seed) if self.sampler else None
+        temp = self.schedule.teacher_temp(step)
         losses = self.compute_losses(
-            **inputs, subnet=subnet, teacher_temp=self.teacher_temp, patch_loss=self.patch_loss
+            **batch, subnet=subnet, teacher_temp=temp, patch_loss=self.schedule.patch_loss(step)
         )
-        return {name: value if name == 'loss' else value.detach() for name, value in losses.items()}
+        log = {name: value if name == 'loss' else value.detach() for name, value in losses.items()}
+        return {**log, 'teacher_temp': losses['loss'].new_full((), temp)}
 
     def compute_losses(
         self,

@@ -30,9 +30,10 @@ train_dataloader = dict(
 optim_wrapper = dict(
     type='PoaOptimWrapper',
     constructor='LayerDecayOptimWrapperConstructor',
-    accumulative_counts=2,
+    total_batch=6,
+    batch_size=3,
     optimizer=dict(type='AdamW', lr=0.004, weight_decay=0.04, fused=True),
-    lr_scaling=dict(rule='sqrt', batch_size=3, base_batch_size=1024),
+    lr_scaling=dict(rule='sqrt', base_batch_size=1024),
     clip_grad=dict(max_norm=1.5, separately=True),
     paramwise_cfg=dict(layer_decay_rate=0.9))
 """

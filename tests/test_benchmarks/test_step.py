@@ -49,8 +49,9 @@ def test_drawn_subnets_are_averaged(config):
     drawn = benchmark(TrainingStep(config, CPU, subnet='drawn'), steps=3, warmup=0)
     sampler = TrainingStep(config, CPU, subnet='drawn').model.sampler
     each = [
-        benchmark(TrainingStep(config, CPU, subnet=str(sampler(number))), 1, 0)['operations_per_step']
+        benchmark(TrainingStep(config, CPU, subnet=str(sampler(number, rank))), 1, 0)['operations_per_step']
         for number in (3, 4, 5)  # those after the timed ones
+        for rank in (0, 1)  # the micro-batches of each
     ]
     # Drop path draws as many samples for any sub-network.
     assert drawn['operations_per_step'] == pytest.approx(np.mean(each))
@@ -65,7 +66,7 @@ def test_one_config(run):
 
 
 def test_two_variants(run):
-    found, text = run('--steps', '2', '--warmup', '0', '--compare-options', 'optim_wrapper.accumulative_counts=4')
+    found, text = run('--steps', '2', '--warmup', '0', '--compare-options', 'optim_wrapper.total_batch=12')
     assert found['result']['ratio']['median'] > 1 and 'second / first' in text
 
 

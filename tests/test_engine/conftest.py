@@ -6,6 +6,7 @@ import itertools
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dist import get_world_size
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
@@ -55,11 +56,11 @@ class TinyPOA(BaseModel):
         self.head = nn.ModuleList([TinyHead()])
         self.teacher = nn.ModuleDict(dict(backbone=self.backbone, head=self.head))
         self.teacher = copy.deepcopy(self.teacher).requires_grad_(False)
-        self.sampler = None
         self.seen = []
 
-    def forward(self, x, mode='loss'):
-        self.seen.append((getattr(self, 'step', None), getattr(self, 'teacher_temp', None)))
+    def forward(self, inputs, mode='loss'):
+        self.seen.append({key: inputs.get(key) for key in ('step', 'rank', 'seed')})
+        x = inputs['x']
         with torch.no_grad():
             target = self.teacher['head'][0](self.teacher['backbone'](x)).softmax(-1)
         # Rolled, because the gradient towards one's own copy is zero.
@@ -77,8 +78,8 @@ class TinyData(Dataset):
     def __len__(self):
         return len(self.rows)
 
-    def __getitem__(self, index):
-        return self.rows[index]
+    def __getitem__(self, draw):
+        return self.rows[draw.index]
 
 
 @pytest.fixture
@@ -102,9 +103,10 @@ def build_runner(work_dir, steps=4, batch_size=2, accumulative_counts=1, data=No
         type='PoaOptimWrapper',
         constructor='LayerDecayOptimWrapperConstructor',
         optimizer=dict(type='AdamW', lr=0.01, weight_decay=0.04, fused=True),
-        accumulative_counts=accumulative_counts,
+        total_batch=batch_size * accumulative_counts * get_world_size(),
+        batch_size=batch_size,
         clip_grad=dict(max_norm=1.5, separately=True),
-        lr_scaling=dict(rule='sqrt', batch_size=batch_size, base_batch_size=8),
+        lr_scaling=dict(rule='sqrt', base_batch_size=8),
         paramwise_cfg=dict(layer_decay_rate=0.9, patch_embed_lr_mult=0.2),
     )
     default_hooks = dict(
@@ -113,17 +115,19 @@ def build_runner(work_dir, steps=4, batch_size=2, accumulative_counts=1, data=No
     )
     default_hooks.update(kwargs.pop('default_hooks', {}))
     wrapper = kwargs.pop('optim_wrapper', None) or wrapper
+    sampler = dict(type='SeededInfiniteSampler', shuffle=False, batch_size=batch_size)
+    sampler.update(kwargs.pop('sampler', {}))
     cfg = dict(
         model=TinyPOA(),
         work_dir=str(work_dir),
         train_dataloader=dict(
             batch_size=batch_size,
             num_workers=0,
-            sampler=dict(type='InfiniteSampler', shuffle=False),
+            sampler=sampler,
             dataset=data or TinyData(),
-            collate_fn=lambda rows: dict(x=torch.stack(rows)),
+            collate_fn=lambda rows: dict(inputs=dict(x=torch.stack(rows))),
         ),
-        train_cfg=dict(by_epoch=False, max_iters=steps * accumulative_counts),
+        train_cfg=dict(type='StepTrainLoop', max_iters=steps),
         optim_wrapper=wrapper,
         param_scheduler=[
             dict(type='CosineLR', steps=steps, warmup=1, final=2e-5, run_fraction=0.78),

@@ -55,7 +55,7 @@ def run(work_dir, kind, processes=1, steps=STEPS, **kwargs):
         hooks=hooks,
         optim_wrapper=wrapper,
         default_hooks=dict(checkpoint=dict(type='AtomicCheckpointHook', by_epoch=False, interval=HALF)),
-        train_cfg=dict(by_epoch=False, max_iters=steps),
+        train_cfg=dict(type='StepTrainLoop', max_iters=steps),
         model_wrapper_cfg=dict(
             type='MMDistributedDataParallel',
             device_ids=None,

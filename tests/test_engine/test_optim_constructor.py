@@ -110,6 +110,21 @@ def test_lr_follows_the_total_batch(tiny_model, monkeypatch, rule, processes, co
     assert wrapper.expected_batch_size == 50
 
 
+@pytest.mark.parametrize('processes, counts', [(32, 1), (8, 4), (2, 16)])
+def test_micro_batches_and_lr_follow_the_total_batch(tiny_model, monkeypatch, processes, counts):
+    for module in ('optim_constructor', 'optim_wrapper'):
+        monkeypatch.setattr(f'poa_mm.engine.{module}.get_world_size', lambda: processes)
+    scaling = dict(rule='sqrt', base_batch_size=1024)
+    wrapper = build_optim_wrapper(tiny_model(), _cfg(lr_scaling=scaling, total_batch=1600, batch_size=50))
+    assert wrapper._accumulative_counts == counts and wrapper.expected_batch_size == 50
+    assert wrapper.get_lr()['base_lr'] == [pytest.approx(0.1 * 1.25)]
+    with pytest.raises(UserError, match='batch_size=50 trains the same'):
+        build_optim_wrapper(tiny_model(), _cfg(lr_scaling=scaling, total_batch=1600, batch_size=60))
+    with pytest.raises(UserError, match='no effect beside total_batch'):
+        scaling['batch_size'] = 50
+        build_optim_wrapper(tiny_model(), _cfg(lr_scaling=scaling, total_batch=1600, batch_size=50))
+
+
 def test_config_is_not_changed(tiny_model):
     cfg = _cfg(lr_scaling=dict(rule='sqrt', batch_size=50, base_batch_size=1024))
     copies = [build_optim_wrapper(tiny_model(), cfg) for _ in range(2)]

@@ -41,7 +41,7 @@ def _x(seed, n=4):
 
 def _train(model, wrapper, x):
     with wrapper.optim_context(model):
-        loss = model(x)['loss']
+        loss = model(dict(x=x))['loss']
     wrapper.update_params(loss)
 
 
@@ -64,7 +64,7 @@ def test_clipping_against_torch(tiny_model, separately):
     model = tiny_model()
     reference = copy.deepcopy(model)
     wrapper = _build(model, separately, max_norm=0.05)
-    reference(_x(0))['loss'].backward()
+    reference(dict(x=_x(0)))['loss'].backward()
     trained = [p for p in reference.parameters() if p.requires_grad]
     backbone = list(reference.backbone.parameters())
     heads = list(reference.head.parameters())
@@ -77,7 +77,7 @@ def test_clipping_against_torch(tiny_model, separately):
     optimizer.step()
     optimizer.zero_grad()
     _train(model, wrapper, _x(0))
-    reference(_x(1))['loss'].backward()
+    reference(dict(x=_x(1)))['loss'].backward()
     norms = [nn.utils.clip_grad_norm_(p, 0.05) for p in ([backbone, heads] if separately else [trained])]
     optimizer.step()
     _train(model, wrapper, _x(1))
@@ -91,7 +91,7 @@ def test_clipping_against_torch(tiny_model, separately):
 def test_no_clipping(tiny_model):
     model = tiny_model()
     wrapper = _build(model, max_norm=None)
-    model(_x(0))['loss'].backward()
+    model(dict(x=_x(0)))['loss'].backward()
     before = [p.grad.clone() for p in model.parameters() if p.grad is not None]
     wrapper._clip_grad()
     after = [p.grad for p in model.parameters() if p.grad is not None]
@@ -137,7 +137,7 @@ def test_infinite_loss_with_finite_gradients_is_skipped(tiny_model):
     model = tiny_model()
     wrapper = _build(model)
     before = _state(model, wrapper)
-    wrapper.update_params(model(_x(0))['loss'] + torch.inf)
+    wrapper.update_params(model(dict(x=_x(0)))['loss'] + torch.inf)
     assert wrapper.finite == 0
     after = _state(model, wrapper)
     _assert_same(before, {k: after[k] for k in before})
@@ -147,7 +147,7 @@ def test_finite_loss_with_infinite_gradients_is_skipped(tiny_model):
     model = tiny_model()
     wrapper = _build(model)
     weight = model.head[0].mlp.weight
-    loss = model(_x(0))['loss'] + (weight * 0).abs().sqrt().sum()  # gradient 0 * inf
+    loss = model(dict(x=_x(0)))['loss'] + (weight * 0).abs().sqrt().sum()  # gradient 0 * inf
     assert loss.isfinite()
     before = weight.clone()
     wrapper.update_params(loss)
@@ -210,7 +210,7 @@ def test_no_device_sync(tiny_model, amp_dtype):
     wrapper = _build(model, amp_dtype=amp_dtype)
     _train(model, wrapper, _x(0))  # the gradient scaler is made at the first call
     with wrapper.optim_context(model):
-        loss = model(_x(1))['loss']
+        loss = model(dict(x=_x(1)))['loss']
     # The CPU kernels of the optimizer and of the scaler read scalars, as those of a GPU do not.
     calls = []
     wrapper.optimizer.step = lambda: calls.append(wrapper.optimizer.found_inf)
@@ -277,6 +277,10 @@ def test_wrong_values(tiny_model):
         PoaOptimWrapper(optimizer, clip_grad=dict(max_norm=1, separately=True))
     with pytest.raises(ValueError, match='accumulative_counts'):
         PoaOptimWrapper(optimizer, accumulative_counts=0)
+    with pytest.raises(ValueError, match='follows from total_batch'):
+        PoaOptimWrapper(optimizer, total_batch=8, batch_size=4, accumulative_counts=2)
+    with pytest.raises(ValueError, match='go together, got 8 and None'):
+        PoaOptimWrapper(optimizer, total_batch=8)
 
 
 TWO_PROCESSES = """

@@ -9,12 +9,12 @@ from poa_mm.engine import CosineLR, CosineWeightDecay, ProportionalCosineLR
 from poa_mm.registry import PARAM_SCHEDULERS
 
 
-def _wrapper(accumulative_counts=1):
+def _wrapper():
     groups = [
         dict(params=[nn.Parameter(torch.zeros(1))], lr=0.1),
         dict(params=[nn.Parameter(torch.zeros(1))], lr=0.1 * 0.9**3, weight_decay=0.0),
     ]
-    return OptimWrapper(torch.optim.AdamW(groups, lr=0.1, weight_decay=0.04), accumulative_counts)
+    return OptimWrapper(torch.optim.AdamW(groups, lr=0.1, weight_decay=0.04))
 
 
 def _formula(step, start, final, total, warmup=0):
@@ -54,14 +54,6 @@ def test_closed_form_forgets_what_a_hook_wrote():
     wrapper.optimizer.param_groups[0]['lr'] = 0.0
     scheduler.step()
     assert _values(wrapper, 'lr')[0] == pytest.approx(_formula(1, 0.1, 0.01, 10))
-
-
-def test_accumulation_counts_optimizer_steps():
-    wrapper = _wrapper(accumulative_counts=3)
-    scheduler = CosineLR(wrapper, steps=4, final=0.01)
-    for iteration in range(12):
-        assert _values(wrapper, 'lr')[0] == pytest.approx(_formula(iteration // 3, 0.1, 0.01, 4))
-        scheduler.step()
 
 
 def test_resume():

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from poa_mm.engine import cosine, full_length, linear
+from poa_mm.engine import cosine, full_length
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,6 @@ def test_cosine_ends():
     assert cosine(10, 2.0, 0.5, 10) == cosine(99, 2.0, 0.5, 10) == 0.5
 
 
-def test_linear():
-    steps = range(11)
-    np.testing.assert_allclose([linear(s, 0.04, 0.07, 10) for s in steps], np.linspace(0.04, 0.07, 11))
-    assert linear(12, 0.04, 0.07, 10) == linear(0, 0.04, 0.07, 0) == 0.07
-
-
 @pytest.mark.parametrize('total, warmup', [(10, 10), (10, -1), (0, 0)])
 def test_wrong_warmup(total, warmup):
     with pytest.raises(ValueError, match='warmup'):
@@ -57,5 +51,3 @@ def test_wrong_lengths():
         full_length(10, 1.2)
     with pytest.raises(ValueError, match=r'steps.*0'):
         full_length(0)
-    with pytest.raises(ValueError, match=r'length.*-1'):
-        linear(0, 1, 0, -1)

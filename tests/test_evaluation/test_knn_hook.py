@@ -53,7 +53,7 @@ CONFIG = dict(
         constructor='LayerDecayOptimWrapperConstructor',
         optimizer=dict(type='AdamW', lr=0.01, weight_decay=0.04, fused=True),
     ),
-    train_cfg=dict(by_epoch=False, max_iters=5),
+    train_cfg=dict(type='StepTrainLoop', max_iters=5),
     default_hooks=dict(runtime_info=dict(type='LazyRuntimeInfoHook'), checkpoint=None),
     randomness=dict(seed=0),
     default_scope='poa_mm',
@@ -70,8 +70,7 @@ HOOK = dict(type='KnnHook', interval=2, subnets=['named', '24x3'], gallery=30, n
 
 def train(folder, *hooks):
     """Losses of every iteration, final weights, and the runner."""
-    schedule = dict(type='PretrainScheduleHook', temp_start=0.04, temp_final=0.04, temp_steps=0, patch_loss_start=0)
-    hooks = [schedule, dict(type='TeacherEMAHook', start=0.5, final=0.9, steps=5), *hooks]
+    hooks = [dict(type='TeacherEMAHook', start=0.5, final=0.9, steps=5), *hooks]
     cfg = Config({**CONFIG, 'custom_hooks': hooks, 'work_dir': str(folder), 'experiment_name': folder.name})
     runner = Runner.from_cfg(cfg)
     runner.train()

@@ -26,7 +26,8 @@ MASK_RCNN = Path(mmdet.__file__).parent / '.mim' / 'configs' / '_base_' / 'model
 WIDTHS = 'model.backbone.widths=(8,16,4)'
 TINY = [
     'train_dataloader.batch_size=4', 'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False',
-    'train_dataloader.dataset.dataset.num_samples=16', 'optim_wrapper.lr_scaling.batch_size=4', 'train_cfg.max_iters=2',
+    'train_dataloader.dataset.dataset.num_samples=16', 'train_dataloader.sampler.batch_size=4',
+    'optim_wrapper.batch_size=4', 'optim_wrapper.total_batch=4', 'train_cfg.max_iters=2',
     'default_hooks.checkpoint.interval=2', 'model.head.num_prototypes=(16,)', WIDTHS,
 ]  # fmt: skip
 

@@ -7,6 +7,7 @@ import sys
 
 import torch
 import torch.distributed as dist
+from mmengine.dist import get_rank
 from mmengine.model import MMDistributedDataParallel
 
 import poa_mm.models  # noqa: F401
@@ -36,12 +37,12 @@ def build(case):
             type='POA',
             backbone=dict(type='ElasticVisionTransformer', **SIZES, layer_scale_init_value=0.5),
             head=dict(type='MultiPrototypeHead', num_prototypes=(40, 72), hidden_dims=48, bottleneck_dims=24),
+            schedule=dict(temp_start=0.05, temp_final=0.05, patch_loss_start=None if case == 'patch loss off' else 0),
             **CASES[case],
         )
     )
     for parameter in model.parameters():  # weights at which every term matters
         torch.nn.init.normal_(parameter, std=0.3) if parameter.ndim > 1 else parameter.data.uniform_(0.2, 1)
-    model.step, model.teacher_temp, model.patch_loss = STEP, 0.05, case != 'patch loss off'
     return model
 
 
@@ -67,7 +68,8 @@ def share(inputs, rank, world_size):
 
 def run(model, inputs):
     """Losses, gradients and buffers (where centres are) after one forward and backward pass."""
-    losses = model(inputs=inputs, mode='loss')
+    draw = dict(step=STEP, rank=get_rank(), seed=0)
+    losses = model(inputs={**inputs, **draw}, mode='loss')
     losses['loss'].backward()
     module = getattr(model, 'module', model)
     return dict(

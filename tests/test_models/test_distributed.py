@@ -105,8 +105,8 @@ def test_equal_the_mean_of_shares_with_common_targets(two, case):
         model.target = Given(model.target, inputs, rank)
         subnets.append(model.sampler(worker.STEP, rank))
         with torch.no_grad():
-            doubled = model(inputs=inputs, mode='loss')
-        model.sampler = lambda step, _, subnet=subnets[-1]: subnet
+            doubled = model(inputs={**inputs, 'step': worker.STEP, 'rank': rank, 'seed': 0}, mode='loss')
+        model.sampler = lambda step, rank, seed, subnet=subnets[-1]: subnet
         results.append(worker.run(model, worker.share(inputs, rank, WORLD_SIZE)))
     losses, grads = (mean([result[key] for result in results]) for key in ('losses', 'grads'))
     assert_equal(two[case], losses, grads)

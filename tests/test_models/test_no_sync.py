@@ -10,6 +10,7 @@ from poa_mm.engine import LayerDecayOptimWrapperConstructor, TeacherEMAHook
 from poa_mm.registry import MODELS
 
 B, V = 3, 2
+STEP = dict(step=0, rank=0, seed=0)
 BACKBONES = {
     'vit': dict(
         type='ElasticVisionTransformer',
@@ -74,6 +75,7 @@ def batch():
         masks=masks,
         mask_indices=masks.flatten().nonzero().flatten(),
         mask_weights=weights.expand_as(masks)[masks],
+        **STEP,
     )
 
 
@@ -82,7 +84,6 @@ def build(family, target, amp_dtype, device='cpu'):
     target = dict(type=target, **({'num_prototypes': (40,)} if target == 'Centering' else {}))
     head = dict(type='MultiPrototypeHead', num_prototypes=(40,), hidden_dims=48, bottleneck_dims=24)
     model = MODELS.build(dict(type='POA', backbone=BACKBONES[family], head=head, target=target)).to(device).train()
-    model.step = 0
     cfg = dict(
         type='poa_mm.PoaOptimWrapper',
         optimizer=dict(type='AdamW', lr=0.01, weight_decay=0.04, fused=True),
@@ -119,7 +120,7 @@ def test_step(family, target, amp_dtype):
 def test_step_on_a_gpu(family):
     """PyTorch's own guard, which also sees copies that wait."""
     model, wrapper, hook = build(family, 'SinkhornKnopp', 'bfloat16', 'cuda')
-    data = dict(inputs={name: value.pin_memory() for name, value in batch().items()})
+    data = dict(inputs={k: v.pin_memory() if isinstance(v, torch.Tensor) else v for k, v in batch().items()})
     try:
         for mode in ('default', 'error'):  # in the first step the optimizer makes its state
             torch.cuda.set_sync_debug_mode(mode)

@@ -187,18 +187,18 @@ def test_separate_patch_head():
 
 
 def test_loss_draws_by_step_and_names_only_the_total_loss():
-    model = build()
+    model = build(schedule=dict(temp_start=0.04, temp_final=0.07, temp_steps=3, patch_loss_start=1))
     globals_, locals_, masks = batch()
     inputs = dict(global_crops=globals_, local_crops=locals_, masks=masks)
-    model.teacher_temp = 0.05
-    with pytest.raises(RuntimeError, match='PretrainScheduleHook'):
+    with pytest.raises(RuntimeError, match='StepTrainLoop'):
         model.loss(inputs)
     totals = []
-    for step in (0, 1, 0):
-        model.step = step
-        losses = model.loss(inputs)
-        expected = model.compute_losses(**inputs, subnet=model.sampler(step), teacher_temp=0.05)
-        assert torch.equal(losses['loss'], expected['loss'])
+    for step, temp in [(0, 0.04), (1, 0.05), (0, 0.04), (5, 0.07)]:
+        losses = model.loss(dict(inputs, step=step, rank=2, seed=7))
+        subnet = model.sampler(step, 2, 7)
+        expected = model.compute_losses(**inputs, subnet=subnet, teacher_temp=temp, patch_loss=step >= 1)
+        torch.testing.assert_close(losses['loss'], expected['loss'], rtol=1e-6, atol=0)
+        assert losses['teacher_temp'] == torch.tensor(temp) and ('intact_patch' in losses) == (step >= 1)
         totals.append(losses['loss'])
     assert torch.equal(totals[0], totals[2]) and not torch.equal(totals[0], totals[1])
     assert [name for name in losses if 'loss' in name] == ['loss']

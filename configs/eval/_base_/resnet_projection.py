@@ -10,7 +10,7 @@ model = dict(
         type='poa_mm.ProjectionLayer',
         in_channels='$feature_dims',
         hidden_dims=2048,
-        checkpoint='work_dirs/poa_resnet152/iter_2768000.pth',
+        checkpoint='work_dirs/poa_resnet152/iter_692000.pth',
     ),
     head=dict(_delete_=True, type='LinearClsHead', num_classes=1000, in_channels=2048),
     train_cfg=None,

@@ -9,7 +9,7 @@ model = dict(
         type='poa_mm.ProjectionLayer',
         in_channels='$feature_dims',
         hidden_dims=2048,
-        checkpoint='work_dirs/poa_vitl/iter_1107200.pth',
+        checkpoint='work_dirs/poa_vitl/iter_276800.pth',
     ),
     head=dict(_delete_=True, type='LinearClsHead', num_classes=1000, in_channels=2048),
     train_cfg=None,

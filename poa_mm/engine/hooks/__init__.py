@@ -6,9 +6,7 @@ from .checkpoint import AtomicCheckpointHook
 from .dataset_check import DatasetCheckHook
 from .freeze_last_layer import FreezeLastLayerHook
 from .label_map_check import LabelMapCheckHook
-from .pretrain_schedule import PretrainScheduleHook
 from .runtime_info import LazyRuntimeInfoHook
-from .step_seed import StepSeedHook
 from .teacher_ema import TeacherEMAHook
 
 __all__ = [
@@ -19,7 +17,5 @@ __all__ = [
     'FreezeLastLayerHook',
     'LabelMapCheckHook',
     'LazyRuntimeInfoHook',
-    'PretrainScheduleHook',
-    'StepSeedHook',
     'TeacherEMAHook',
 ]

@@ -1,4 +1,4 @@
-"""Early word about a batch that does not fit."""
+"""Checks the batch size before training."""
 
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
@@ -11,13 +11,13 @@ from poa_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class BatchSizeCheckHook(Hook):
-    """Compares the dataloader's batch with what the lr was made for and with what KoLeo needs.
+    """Checks that dataloader, sampler and optimizer wrapper agree on the batch size, and that KoLeo can work with it.
 
     Args:
-        min_batch_size: Fewest images of one process; KoLeo needs a neighbour for each.
+        min_batch_size: Fewest images of a micro-batch; KoLeo needs a neighbour for each.
 
     Raises:
-        UserError: The batch is too small, or is not the ``lr_scaling`` batch size of the optimizer wrapper.
+        UserError: The batch is too small, or is not that of the optimizer wrapper or of the sampler.
     """
 
     def __init__(self, min_batch_size: int = 2) -> None:
@@ -33,8 +33,14 @@ class BatchSizeCheckHook(Hook):
         expected = getattr(runner.optim_wrapper, 'expected_batch_size', None)
         if expected is not None and batch_size != expected:
             raise UserError(
-                f'The dataloader gives {batch_size} images a batch, but the learning rate was made for '
-                f'{expected}: train_dataloader.batch_size and optim_wrapper.lr_scaling.batch_size must be equal.'
+                f'The dataloader gives {batch_size} images a batch, but optim_wrapper is set for {expected}: '
+                'train_dataloader.batch_size must equal optim_wrapper.batch_size (or its lr_scaling.batch_size).'
+            )
+        dealt = getattr(loader.sampler, 'batch_size', batch_size)
+        if dealt != batch_size:
+            raise UserError(
+                f'The dataloader gives {batch_size} images a batch, but its sampler deals out batches of {dealt}: '
+                'train_dataloader.batch_size and train_dataloader.sampler.batch_size must be equal.'
             )
         if batch_size < self.min_batch_size:
             raise UserError(

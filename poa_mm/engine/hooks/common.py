@@ -9,8 +9,3 @@ def unwrapped(runner: Runner) -> nn.Module:
     """The model itself, without DistributedDataParallel and the like."""
     model = runner.model
     return model.module if is_model_wrapper(model) else model
-
-
-def optimizer_step(runner: Runner) -> int:
-    """Optimizer steps done before the current iteration; MMEngine's iterations are accumulation steps."""
-    return runner.iter // runner.optim_wrapper._accumulative_counts

@@ -1,4 +1,4 @@
-"""Prototypes stand still at the beginning."""
+"""Freezes the prototype layers early in training."""
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -6,16 +6,14 @@ from mmengine.runner import Runner
 from poa_mm.errors import UserError
 from poa_mm.registry import HOOKS
 
-from .common import optimizer_step
-
 
 @HOOKS.register_module()
 class FreezeLastLayerHook(Hook):
     """Learning rate 0 for the last layer of each head during the first steps (POA: one epoch).
 
-    AdamW's weight decay is multiplied by the learning rate, so the parameters do not move at all.
-    It needs the tags of ``LayerDecayOptimWrapperConstructor`` and a closed-form scheduler
-    (``CosineLR``), which sets the learning rate anew at every step.
+    AdamW multiplies weight decay by the learning rate, so the parameters do not change at all.
+    Needs the tags of ``LayerDecayOptimWrapperConstructor`` and a closed-form scheduler
+    (``CosineLR``), which sets the learning rate again at every step.
 
     Args:
         steps: Optimizer steps to freeze.
@@ -30,7 +28,7 @@ class FreezeLastLayerHook(Hook):
         self.steps = steps
 
     def before_train(self, runner: Runner) -> None:
-        """Find the groups."""
+        """Find the parameter groups."""
         groups = runner.optim_wrapper.optimizer.param_groups
         self.groups = [group for group in groups if group.get('is_last_layer')]
         if not self.groups:
@@ -40,7 +38,7 @@ class FreezeLastLayerHook(Hook):
             )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
-        """Set the learning rate of the groups to 0 while it is early."""
-        if optimizer_step(runner) < self.steps:
+        """Set the learning rate of the groups to 0 during the first steps."""
+        if runner.iter < self.steps:
             for group in self.groups:
                 group['lr'] = 0.0

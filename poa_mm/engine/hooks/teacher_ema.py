@@ -1,4 +1,4 @@
-"""The teacher follows the student."""
+"""EMA update of the teacher."""
 
 import torch
 from mmengine.hooks import Hook
@@ -9,7 +9,7 @@ from poa_mm.errors import UserError
 from poa_mm.registry import HOOKS
 
 from ..schedules import cosine, full_length
-from .common import optimizer_step, unwrapped
+from .common import unwrapped
 
 
 @HOOKS.register_module()
@@ -18,8 +18,8 @@ class TeacherEMAHook(Hook):
 
     ``model.teacher`` holds a copy of the student under the same names (``teacher.backbone.x`` for
     ``backbone.x``, ``teacher.head.y`` for ``head.y``). Parameters are averaged, buffers copied. The
-    momentum ``m`` follows a cosine. Nothing happens after an accumulation step, nor after a step
-    that the optimizer wrapper skipped (decided on the device by its ``finite``).
+    momentum ``m`` follows a cosine. A step that the optimizer wrapper skipped leaves the teacher as it is (decided on
+    the device by the wrapper's ``finite``). One iteration must be one optimizer step, as in ``StepTrainLoop``.
 
     Args:
         start: Momentum at the first step (POA: 0.992).
@@ -50,12 +50,10 @@ class TeacherEMAHook(Hook):
         self.buffers = [(buffer, model.get_buffer(name)) for name, buffer in model.teacher.named_buffers()]
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Update the teacher if the optimizer made a step."""
-        momentum = cosine(optimizer_step(runner), self.start, self.final, self.total)
+        """Update the teacher."""
+        momentum = cosine(runner.iter, self.start, self.final, self.total)
         runner.message_hub.update_scalar('train/momentum', momentum)
-        # The wrapper has counted this iteration already, so this asks about the step just made.
-        if runner.optim_wrapper.should_update():
-            self.update(momentum, getattr(runner.optim_wrapper, 'finite', None))
+        self.update(momentum, getattr(runner.optim_wrapper, 'finite', None))
 
     @torch.no_grad()
     def update(self, momentum: float, finite: Tensor | None = None) -> None:

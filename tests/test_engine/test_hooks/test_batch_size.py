@@ -4,6 +4,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from poa_mm.datasets import SeededInfiniteSampler
 from poa_mm.engine import BatchSizeCheckHook
+from poa_mm.errors import UserError
 
 
 class FakeRunner:
@@ -19,8 +20,11 @@ def _loader(n=9, **kwargs):
 def test_in_a_run(make_runner):
     make_runner(steps=1, hooks=[dict(type='BatchSizeCheckHook')]).train()
     runner = make_runner(steps=1, batch_size=4, hooks=[BatchSizeCheckHook()])
-    runner.optim_wrapper['lr_scaling']['batch_size'] = 3
+    runner.optim_wrapper.update(batch_size=3, total_batch=3)
     with pytest.raises(ValueError, match=r'4 images a batch.* 3:'):
+        runner.train()
+    runner = make_runner(steps=1, batch_size=4, hooks=[BatchSizeCheckHook()], sampler=dict(batch_size=2))
+    with pytest.raises(UserError, match=r'4 images a batch.* deals out batches of 2'):
         runner.train()
 
 
@@ -35,7 +39,7 @@ def test_rest_of_an_epoch():
         check(FakeRunner(_loader(9, batch_size=4)))
     check(FakeRunner(_loader(9, batch_size=4, drop_last=True)))
     check(FakeRunner(_loader(10, batch_size=4)))
-    check(FakeRunner(_loader(9, batch_size=4, sampler=SeededInfiniteSampler(range(9)))))  # never ends
+    check(FakeRunner(_loader(9, batch_size=4, sampler=SeededInfiniteSampler(range(9), batch_size=4))))  # never ends
 
 
 def test_batch_sampler():

@@ -9,10 +9,10 @@ from mmengine.hooks import Hook
 from poa_mm.engine import TeacherEMAHook
 
 
-def _run(make_runner, steps=3, accumulative_counts=1, **kwargs):
+def _run(make_runner, steps=3, counts=1, **kwargs):
     """Run, and recompute the teacher beside it by the formula, in float64."""
     hook = dict(type='TeacherEMAHook', start=0.5, final=0.9, steps=steps, run_fraction=0.6)
-    runner = make_runner(steps=steps, accumulative_counts=accumulative_counts, hooks=[hook], **kwargs)
+    runner = make_runner(steps=steps, accumulative_counts=counts, hooks=[hook], **kwargs)
     model = runner.model
     expected = {k: v.double().clone() for k, v in model.teacher.state_dict().items()}
     wrapper_step = model.train_step
@@ -21,8 +21,8 @@ def _run(make_runner, steps=3, accumulative_counts=1, **kwargs):
     def train_step(*args, **kwargs):
         nonlocal iteration
         out = wrapper_step(*args, **kwargs)
-        if (iteration + 1) % accumulative_counts == 0:
-            step = iteration // accumulative_counts
+        if (iteration + 1) % counts == 0:
+            step = iteration // counts
             total = steps / 0.6
             momentum = 0.9 + 0.5 * (0.5 - 0.9) * (1 + math.cos(math.pi * step / total))
             student = model.state_dict()
@@ -47,7 +47,7 @@ def test_against_formula(make_runner):
 
 
 def test_once_per_optimizer_step(make_runner):
-    _run(make_runner, steps=4, accumulative_counts=3)
+    _run(make_runner, steps=4, counts=3)
 
 
 def test_not_after_a_skipped_step():

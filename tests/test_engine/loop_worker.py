@@ -1,0 +1,120 @@
+"""Pre-training of a tiny network in 4 processes, in 2 with 2 micro-batches each, and resumed in 1 with 4.
+
+python loop_worker.py FOLDER
+"""
+
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import nn
+
+import poa_mm.datasets
+import poa_mm.engine
+import poa_mm.models
+from poa_mm.registry import MODELS
+
+DEMO = Path(poa_mm.__file__).parents[1] / 'configs/poa_demo.py'
+STEPS, HALF, TOTAL, BATCH = 4, 2, 8, 2
+
+
+@MODELS.register_module()
+class SoftmaxTarget(nn.Module):
+    """Targets that do not depend on the other images: Sinkhorn-Knopp works on the images of one micro-batch."""
+
+    def forward(self, logits, temperature, kind):
+        return [(z.float() / temperature).softmax(-1) for z in logits]
+
+
+class Watch(Hook):
+    """Keeps what each optimizer step sees: images, sub-networks, gradients."""
+
+    def __init__(self):
+        self.steps = []
+
+    def before_train(self, runner):
+        wrapper, model = runner.optim_wrapper, getattr(runner.model, 'module', runner.model)
+        real_step, real_sampler = wrapper.step, model.sampler
+
+        def step(**kwargs):
+            self.steps[-1]['grads'] = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+            real_step(**kwargs)
+
+        def sampler(*key):
+            subnet = real_sampler(*key)
+            self.steps[-1]['draws'].append((key[1], str(subnet)))
+            return subnet
+
+        wrapper.step, model.sampler = step, sampler
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        images = [batch['inputs']['global_crops'].flatten(1).sum(1).tolist() for batch in data_batch]
+        self.steps.append(dict(images=images, draws=[]))
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.steps[-1]['loss'] = outputs['loss'].detach()
+
+
+def config(work_dir, steps):
+    cfg = Config.fromfile(DEMO)
+    cfg.model.backbone.update(widths=(32, 64, 32), drop_path_rate=0.4)
+    cfg.model.head.update(num_prototypes=(32, 48), hidden_dims=32, bottleneck_dims=16)
+    cfg.model.update(target=dict(type='SoftmaxTarget'))
+    cfg.model.schedule.update(patch_loss_start=1)
+    cfg.train_dataloader.update(batch_size=BATCH, num_workers=0, persistent_workers=False)
+    cfg.train_dataloader.sampler.batch_size = BATCH
+    cfg.train_dataloader.dataset.dataset.num_samples = 20
+    cfg.optim_wrapper.update(total_batch=TOTAL, batch_size=BATCH)
+    cfg.param_scheduler = [dict(type='CosineLR', steps=STEPS, final=2e-5)]
+    cfg.default_hooks.freeze_last_layer.steps = 0
+    cfg.default_hooks.checkpoint.update(interval=HALF, max_keep_ckpts=-1)
+    cfg.train_cfg.max_iters = steps
+    cfg.work_dir, cfg.experiment_name, cfg.log_level = str(work_dir), Path(work_dir).name, 'ERROR'
+    return cfg
+
+
+def run(folder, name, rank=0, world_size=1, resume=None):
+    """One process of a run; writes what :class:`Watch` kept."""
+    torch.set_num_threads(1)
+    cfg = config(folder / name, STEPS)
+    if world_size > 1:
+        os.environ.update(LOCAL_RANK=str(rank), RANK=str(rank), WORLD_SIZE=str(world_size))
+        store = f'file://{folder}/store_{name}'
+        dist.init_process_group('gloo', init_method=store, rank=rank, world_size=world_size)
+        cfg.launcher = 'pytorch'
+        cfg.model_wrapper_cfg.update(device_ids=None)
+    if resume:
+        cfg.resume, cfg.load_from = True, str(resume)
+    watch = Watch()
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(watch)
+    runner.train()
+    torch.save(watch.steps, folder / f'{name}_{rank}.pt')
+    if world_size > 1:
+        dist.barrier()
+        dist.destroy_process_group()
+
+
+def main(folder):
+    fork = multiprocessing.get_context('fork')
+    processes = [
+        fork.Process(target=run, args=(folder, name, rank, world_size))
+        for name, world_size in (('four', 4), ('two', 2))
+        for rank in range(world_size)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert not any(process.exitcode for process in processes)
+    run(folder, 'one', resume=folder / 'two' / f'iter_{HALF}.pth')
+
+
+if __name__ == '__main__':
+    main(Path(sys.argv[1]))
