@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from poa_mm.elastic import ElasticConv2d, ElasticLayerNorm, ElasticLinear, SliceRule, Subnet, SubnetSpace
-from poa_mm.elastic.space import inclusive_range
+from poa_mm.elastic.space import choices
 from poa_mm.models.backbones import ElasticBackbone, LayerNames, MaskCells
 from poa_mm.registry import MODELS
 
@@ -85,8 +85,8 @@ class ElasticConvNeXt(ElasticBackbone):
     ) -> None:
         super().__init__(init_cfg)
         first, second, last = stage_depths
-        stages = [[first], [second], inclusive_range('depths', depths), [last]]
-        self.space = SubnetSpace(inclusive_range('widths', widths), stages, depth_stage=2, names=self.names)
+        stages = [[first], [second], choices('depths', depths), [last]]
+        self.space = SubnetSpace(choices('widths', widths), stages, depth_stage=2, names=self.names)
         self.cells = MaskCells(STEM_STRIDE, mask_stride, LAST_STRIDE)
         self.layer_scale_init_value, channels = layer_scale_init_value, self.map_channels()
         self.mask_token, self.slice_rules = nn.Parameter(torch.zeros(channels[0])), {'mask_token': SliceRule((0,))}

@@ -11,7 +11,8 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import DefaultScope, init_default_scope
+from mmengine.optim import OptimWrapper
+from mmengine.registry import PARAM_SCHEDULERS, DefaultScope, init_default_scope
 from mmengine.runner import Runner, turn_on_activation_checkpointing
 from mmengine.visualization import Visualizer
 from torch import nn
@@ -21,6 +22,7 @@ from poa_mm.extraction.formats import network_weights
 from poa_mm.launch import enable_amp, load_config
 from poa_mm.models import FrozenBackbone, ViTPyramid
 from poa_mm.registry import MODELS
+from tests.helpers import program_values as program
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / 'configs' / 'ade20k'
@@ -238,13 +240,31 @@ def test_what_all_recipes_share(name):
     assert cfg.optim_wrapper.optimizer.type == 'AdamW' and cfg.optim_wrapper.optimizer.weight_decay == 0.05
     assert cfg.optim_wrapper.lr_scaling == dict(rule='linear', batch_size=2, base_batch_size=16)
     warmup, poly = cfg.param_scheduler
-    assert (warmup.type, warmup.end, poly.type, poly.begin, poly.end) == ('LinearLR', 1500, 'PolyLR', 1500, 160_000)
+    assert (warmup.type, warmup.end, poly.type, poly.begin, poly.end) == ('LinearLR', 1500, 'PolyLR', 0, 160_000)
     assert cfg.train_cfg.max_iters == 160_000 and cfg.train_dataloader.batch_size == 2
     assert cfg.model.test_cfg == dict(mode='slide', crop_size=(512, 512), stride=(341, 341))
     assert cfg.model.data_preprocessor.size == (512, 512) and cfg.model.decode_head.num_classes == 150
     if family(name) == 'vit':  # blocks 4, 6, 8, 12 of 12
         depth = own_backbone(cfg).arch.num_layers
         assert [i + 1 for i in own_backbone(cfg).out_indices] == [depth // 12 * block for block in (4, 6, 8, 12)]
+
+
+@pytest.mark.parametrize('name', program.UPERNET_CHANNELS)
+def test_upernet_follows_the_program(name):
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    assert cfg.model.decode_head.channels == program.UPERNET_CHANNELS[name]
+    assert cfg.model.auxiliary_head.channels == 256 and 'test_cfg' not in cfg.model.data_preprocessor
+    lr, least = cfg.optim_wrapper.optimizer.lr, cfg.param_scheduler[1].eta_min
+    wrapper = OptimWrapper(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr))
+    schedulers = [PARAM_SCHEDULERS.build(dict(s, optimizer=wrapper)) for s in cfg.param_scheduler]
+    for step in range(2000):
+        poly = least + (lr - least) * (1 - step / 160_000)
+        if step in (1, 100, 750, 1499, 1999):
+            warmup = min(1e-6 + (1 - 1e-6) * step / 1499, 1)
+            assert wrapper.param_groups[0]['lr'] == pytest.approx(poly * warmup, rel=1e-3)
+        wrapper.optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
 
 
 @pytest.mark.parametrize('name', FULL)
@@ -328,22 +348,21 @@ def sample(model: nn.Module, image: torch.Tensor) -> tuple[torch.Tensor, torch.T
 
 @pytest.mark.parametrize('name', ['upernet_vits_160k', 'linear_vits_160k', 'upernet_swint_160k', 'upernet_r50_160k'])
 def test_any_image_size(name, place, tmp_path):
-    """Whole images are padded to whole patches and cut again; windows overlap, and their logits are averaged."""
+    """Whole images as they are; windows overlap, and their logits are averaged."""
     cfg = shrink(name, place, tmp_path)
     cfg.model.test_cfg = dict(mode='whole')
     model = segmentor(cfg.model).eval()
     image = torch.randint(0, 256, (3, 50, 83), dtype=torch.uint8)
     logits, padded = sample(model, image)
-    divisor = cfg.model.data_preprocessor.test_cfg.size_divisor
-    height, width = (-(-size // divisor) * divisor for size in (50, 83))
-    assert padded.shape == (1, 3, height, width)
+    height, width = 50, 83
+    assert padded.shape == (1, 3, height, width)  # not padded, as in the authors' program
 
     def full_size(images):
         with torch.no_grad():
             low = model(images, mode='tensor')
         return nn.functional.interpolate(low, images.shape[2:], mode='bilinear', align_corners=False)
 
-    torch.testing.assert_close(logits, full_size(padded)[0, :, :50, :83])
+    torch.testing.assert_close(logits, full_size(padded)[0])
 
     model.test_cfg = Config(dict(mode='slide', crop_size=(48, 48), stride=(32, 32)))
     logits, padded = sample(model, image)
@@ -354,7 +373,7 @@ def test_any_image_size(name, place, tmp_path):
             total[window] += full_size(padded[window])[0]
             count[window] += 1
     assert count.min() == 1 and count.max() > 1
-    torch.testing.assert_close(logits, (total / count)[:, :50, :83], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(logits, total / count, rtol=1e-4, atol=1e-5)
 
 
 def test_positions_of_any_grid_are_resized_as_mmpretrain_does(place, tmp_path):

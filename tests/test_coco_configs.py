@@ -16,6 +16,7 @@ from mmengine.runner.activation_checkpointing import turn_on_activation_checkpoi
 from poa_mm.elastic import collect_slice_rules, slice_state_dict
 from poa_mm.launch import enable_amp, load_config
 from poa_mm.registry import MODELS
+from tests.helpers import program_values as program
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / 'configs' / 'coco'
@@ -179,6 +180,16 @@ NUMBERS = {
 
 def test_there_are_eighteen():
     assert set(FULL) == {f'cascade_mask_rcnn_{n}_3x' for n in NUMBERS} | {f'mask_rcnn_{n}_1x' for n in NUMBERS}
+
+
+@pytest.mark.parametrize('name', program.COCO_GRID)
+def test_positions_follow_the_program(name):
+    backbone = Config.fromfile(CONFIGS / f'{name}.py').model.backbone
+    assert tuple(side // 16 for side in backbone.img_size) == program.COCO_GRID[name]
+    with torch.device('meta'):
+        positions = MODELS.build({'_scope_': 'mmdet', **backbone, 'init_cfg': None}).pos_embed
+    rows, columns = program.COCO_GRID[name]
+    assert positions.shape[1] == 1 + rows * columns
 
 
 @pytest.mark.parametrize('name', FULL)

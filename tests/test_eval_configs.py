@@ -1,5 +1,6 @@
 """The recipes in ``configs/eval/``: the paper's numbers, and that each one trains, shrunk, from an extracted file."""
 
+import math
 from pathlib import Path
 
 import cv2
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from poa_mm.engine import BackboneCheckHook
@@ -14,6 +17,7 @@ from poa_mm.extraction import build_backbone, export_subnet
 from poa_mm.launch import load_config
 from poa_mm.registry import MODELS
 from poa_mm.reporting.trained import make_record
+from tests.helpers import program_values as program
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'eval'
 ALL = sorted(path.stem for path in CONFIGS.glob('*.py') if 'small' not in path.stem)
@@ -186,37 +190,83 @@ def test_small_recipes_take_what_is_extracted(kind, recipe, place, tmp_path):
     assert (result['kind'], result['name'], record['pretrained']) == ('from scratch', SMALL[kind][1], None)
 
 
-# Peak lr for the base batch, layer decay, epochs, drop path, size of the feature, weight decay.
-FINETUNE = {
-    'finetune_vits': (0.002, 0.55, 200, 0.1, 384),
-    'finetune_vitb': (0.0007, 0.4, 100, 0.2, 768),
-    'finetune_vitl': (0.0018, 0.6, 50, 0.2, 1024),
-    'finetune_swint': (0.0014, 0.6, 200, 0.1, 768),
-    'finetune_swins': (0.001, 0.4, 100, 0.2, 768),
-    'finetune_swinb': (0.0007, 0.55, 50, 0.2, 1024),
-    'finetune_resnet50': (0.0014, 0.6, 100, None, 3584),
-    'finetune_resnet101': (0.001, 0.4, 100, None, 3584),
-    'finetune_resnet152': (0.0007, 0.45, 100, None, 3584),
-}
+def _train_lrs(cfg, epochs):
+    """Learning rate of a group without layer decay at the start of each of ``epochs``, and behind the last."""
+    from mmengine.optim import OptimWrapper
+    from mmengine.registry import PARAM_SCHEDULERS
+
+    lr = cfg.optim_wrapper.optimizer.lr
+    wrapper = OptimWrapper(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr))
+    kept = [{k: v for k, v in s.items() if k != 'convert_to_iter_based'} for s in cfg.param_scheduler]
+    schedulers = [PARAM_SCHEDULERS.build(dict(s, optimizer=wrapper)) for s in kept]
+    found = []
+    for _ in range(epochs + 1):
+        found.append(wrapper.param_groups[0]['lr'])
+        wrapper.optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    return found
 
 
-@pytest.mark.parametrize('name', FINETUNE)
-def test_numbers_of_fine_tuning(name):
+def _check_batch(cfg, total):
+    assert cfg.optim_wrapper.lr_scaling == dict(
+        rule='linear', batch_size=total // program.GPUS, base_batch_size=cfg.optim_wrapper.lr_scaling.base_batch_size
+    )
+    assert cfg.train_dataloader.batch_size == total // program.GPUS
+
+
+def _check_augmentation(cfg, pipeline, erasing):
+    steps = {step.type: step for step in pipeline}
+    augment = steps['RandAugment']
+    assert (augment.magnitude_level, augment.magnitude_std) == program.RAND_AUGMENT
+    assert steps['RandomErasing'].erase_prob == erasing
+    assert [a.alpha for a in cfg.model.train_cfg.augments] == [program.MIXUP, program.CUTMIX]
+    assert cfg.model.head.loss.label_smooth_val == program.SMOOTHING
+    resize = next(t for t in cfg.test_dataloader.dataset.pipeline if t.type == 'ResizeEdge')
+    assert resize.interpolation == program.TEST_INTERPOLATION
+    assert cfg.default_hooks.checkpoint.save_best == 'accuracy/top1'
+
+
+@pytest.mark.parametrize('name', program.FINETUNING)
+def test_fine_tuning_follows_the_program(name):
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
-    lr, decay, epochs, drop_path, dims = FINETUNE[name]
+    total, lr, decay, epochs = program.FINETUNING[name]
+    _check_batch(cfg, total)
+    assert cfg.optim_wrapper.lr_scaling.base_batch_size == total  # on 8 GPUs the lr stays as it is
     optim = cfg.optim_wrapper
     assert (optim.optimizer.lr, optim.paramwise_cfg.layer_decay_rate, cfg.train_cfg.max_epochs) == (lr, decay, epochs)
-    assert cfg.model.backbone.get('drop_path_rate') == drop_path and cfg.model.head.in_channels == dims
-    assert optim.lr_scaling == dict(rule='linear', batch_size=cfg.train_dataloader.batch_size, base_batch_size=1024)
-    assert optim.optimizer.weight_decay == 0.05 and cfg.param_scheduler[1].eta_min == 1e-6
-    assert cfg.param_scheduler[0].end == epochs // 10
-    assert [augment.alpha for augment in cfg.model.train_cfg.augments] == [0.8, 1.0]
-    assert cfg.model.head.loss.label_smooth_val == 0.1
-    erasing = next(t for t in cfg.train_dataloader.dataset.pipeline if t.type == 'RandomErasing')
-    assert erasing.erase_prob == 0.25
+    assert (
+        optim.optimizer.weight_decay == 0.05 and optim.paramwise_cfg.scaled_lr and optim.paramwise_cfg.fine_tuning_ids
+    )
+    assert cfg.default_hooks.ema.momentum == pytest.approx(1 - program.WEIGHT_EMA)
+    assert cfg.model.backbone.get('drop_path_rate', program.DROP_PATH) == program.DROP_PATH
+    assert 'drop_path_rate' in cfg.model.backbone or 'resnet' in name  # mmpretrain's Swin has another default
+    _check_augmentation(cfg, cfg.train_dataloader.dataset.pipeline, program.ERASING)
+    lrs = _train_lrs(cfg, epochs)
+    warmup, full = epochs // 10, program.FINETUNING_COSINE
+    assert lrs[warmup] == pytest.approx(lr) == max(lrs)
+    progress = (epochs - warmup) / (full - warmup)
+    least = program.FINETUNING_MIN_LR
+    assert lrs[epochs] == pytest.approx(least + (lr - least) * (1 + math.cos(math.pi * progress)) / 2, abs=0.01 * lr)
+    assert cfg.param_scheduler[1].eta_min == least
 
 
-@pytest.mark.parametrize('name', FINETUNE)
+def test_weight_decay_of_fine_tuning(place, tmp_path):
+    """Relative tables are decayed; tokens, positions, a ResNet's stem and all flat parameters are not."""
+    free = dict(vit={'cls_token', 'pos_embed'}, swin=set(), resnet={'conv1.weight'})
+    for kind, name in dict(vit='finetune_vits', swin='finetune_swint', resnet='finetune_resnet50').items():
+        cfg = Config.fromfile(CONFIGS / f'{name}.py')
+        shrink(cfg, place, tmp_path)
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            model = MODELS.build({**cfg.model, '_scope_': 'mmpretrain'})
+        optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+        decays = {id(p): g['weight_decay'] > 0 for g in optimizer.param_groups for p in g['params']}
+        named = dict(model.backbone.named_parameters())
+        assert {n for n, p in named.items() if p.ndim > 1 and not decays[id(p)]} == free[kind]
+        assert not any(decays[id(p)] for p in named.values() if p.ndim == 1)
+
+
+@pytest.mark.parametrize('name', program.FINETUNING)
 def test_networks_are_what_extraction_gives(name, swin_on_meta):
     """Full size: the recipe's network is the one that the extracted file describes."""
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
@@ -232,8 +282,40 @@ def test_networks_are_what_extraction_gives(name, swin_on_meta):
     assert ours == extracted
 
 
-def test_semi_supervised_numbers():
-    for name, fraction in {'semi_1percent_vits': 0.01, 'semi_10percent_resnet50': 0.1}.items():
-        cfg = Config.fromfile(CONFIGS / f'{name}.py')
-        assert cfg.train_dataloader.dataset.fraction == fraction and cfg.train_cfg.max_epochs == 1000
-        assert cfg.optim_wrapper.optimizer.lr == 5e-6 and cfg.optim_wrapper.lr_scaling.base_batch_size == 512
+@pytest.mark.parametrize('name', ['semi_1percent_vits', 'semi_10percent_vits', 'semi_1percent_resnet50'])
+def test_few_labels_follow_the_program(name):
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    assert cfg.train_dataloader.dataset.fraction == (0.01 if '_1percent' in name else 0.1)
+    _check_batch(cfg, program.SEMI_BATCH)
+    assert cfg.optim_wrapper.lr_scaling.base_batch_size == program.SEMI_BATCH
+    lrs = _train_lrs(cfg, program.SEMI_EPOCHS)
+    assert cfg.train_cfg.max_epochs == program.SEMI_EPOCHS
+    assert max(lrs) == pytest.approx(program.SEMI_LR) and lrs[-1] == pytest.approx(program.SEMI_MIN_LR)
+    _check_augmentation(cfg, cfg.train_dataloader.dataset.dataset.pipeline, program.ERASING)
+
+
+@pytest.mark.parametrize('size', [0, 1], ids='SB')
+@pytest.mark.parametrize('data', program.TRANSFER)
+def test_transfer_follows_the_program(data, size):
+    cfg = Config.fromfile(CONFIGS / f'transfer_{data}_vit{"sb"[size]}.py')
+    lr, decay = program.TRANSFER[data][size]
+    optim = cfg.optim_wrapper
+    assert cfg.subnet == 'SB'[size] and optim.lr_scaling.base_batch_size == 512
+    assert (optim.optimizer.lr, optim.paramwise_cfg.layer_decay_rate) == (lr, decay)
+    assert cfg.param_scheduler[-1].eta_min == program.TRANSFER_MIN_LR
+    assert cfg.default_hooks.ema.momentum == pytest.approx(1 - program.WEIGHT_EMA)
+    assert cfg.model.backbone.drop_path_rate == program.DROP_PATH
+    sampler = cfg.train_dataloader.sampler
+    assert (sampler.type, sampler.num_repeats) == ('RepeatAugSampler', program.REPEATED_AUGMENTATION)
+    _check_augmentation(cfg, cfg.train_dataloader.dataset.pipeline, 0.1)
+    if data == 'flowers':
+        loaders = cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader
+        train, val = program.FLOWERS_SPLITS
+        assert [loader.dataset.split for loader in loaders] == [train, val, val]
+
+
+def test_usual_split_of_flowers_is_an_option(tmp_path):
+    options = dict(train_split='trainval', val_split='test')
+    cfg = load_config(str(CONFIGS / 'transfer_flowers_vits.py'), options, str(tmp_path), 'none')
+    loaders = cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader
+    assert [loader.dataset.split for loader in loaders] == ['trainval', 'test', 'test']

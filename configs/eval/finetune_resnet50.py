@@ -1,6 +1,6 @@
 """ResNet-50 fine-tuned on ImageNet-1K (POA, sec. 4)."""
 
-_base_ = ['_base_/resnet.py', '_base_/finetune.py', '_base_/epochs_100.py']
+_base_ = ['_base_/resnet.py', '_base_/finetune.py', '_base_/epochs_100_of_200.py']
 
 from poa_mm.extraction import fill_in
 

@@ -5,5 +5,5 @@ _base_ = ['_base_/swin.py', '_base_/finetune.py', '_base_/epochs_100_of_200.py']
 from poa_mm.extraction import fill_in
 
 subnet = 'S'
-model = fill_in(_base_.model, 'poa_swinb', subnet, 'mmpretrain', drop_path_rate=0.2)
+model = fill_in(_base_.model, 'poa_swinb', subnet, 'mmpretrain')
 optim_wrapper = dict(optimizer=dict(lr=0.001), paramwise_cfg=dict(layer_decay_rate=0.4))

@@ -1,9 +1,9 @@
 """ViT-L fine-tuned on ImageNet-1K (POA, sec. 4)."""
 
-_base_ = ['_base_/vit.py', '_base_/finetune.py', '_base_/epochs_50_of_200.py']
+_base_ = ['_base_/vit.py', '_base_/finetune_2048.py', '_base_/epochs_50_of_200.py']
 
 from poa_mm.extraction import fill_in
 
 subnet = 'L'
-model = fill_in(_base_.model, 'poa_vitl', subnet, 'mmpretrain', drop_path_rate=0.2)
+model = fill_in(_base_.model, 'poa_vitl', subnet, 'mmpretrain')
 optim_wrapper = dict(optimizer=dict(lr=0.0018), paramwise_cfg=dict(layer_decay_rate=0.6))

@@ -1,9 +1,9 @@
 """ViT-S fine-tuned on ImageNet-1K (POA, sec. 4)."""
 
-_base_ = ['_base_/vit.py', '_base_/finetune.py', '_base_/epochs_200.py']
+_base_ = ['_base_/vit.py', '_base_/finetune_2048.py', '_base_/epochs_200.py']
 
 from poa_mm.extraction import fill_in
 
 subnet = 'S'
-model = fill_in(_base_.model, 'poa_vitl', subnet, 'mmpretrain', drop_path_rate=0.1)
+model = fill_in(_base_.model, 'poa_vitl', subnet, 'mmpretrain')
 optim_wrapper = dict(optimizer=dict(lr=0.002), paramwise_cfg=dict(layer_decay_rate=0.55))

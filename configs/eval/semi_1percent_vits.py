@@ -5,4 +5,4 @@ _base_ = ['_base_/vit_projection.py', '_base_/semi.py']
 from poa_mm.extraction import fill_in
 
 subnet = 'S'
-model = fill_in(_base_.model, 'poa_vitl', subnet, 'mmpretrain', drop_path_rate=0.1)
+model = fill_in(_base_.model, 'poa_vitl', subnet, 'mmpretrain')

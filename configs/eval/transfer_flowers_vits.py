@@ -5,4 +5,5 @@ _base_ = '_base_/transfer_flowers.py'
 from poa_mm.extraction import fill_in
 
 subnet = 'S'
-model = fill_in(_base_.model, 'poa_vitl', subnet, 'mmpretrain', drop_path_rate=0.1)
+model = fill_in(_base_.model, 'poa_vitl', subnet, 'mmpretrain')
+optim_wrapper = dict(optimizer=dict(lr=6e-4), paramwise_cfg=dict(layer_decay_rate=0.6))

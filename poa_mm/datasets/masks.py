@@ -16,9 +16,9 @@ def block_mask(
 ) -> np.ndarray:
     """A mask made of rectangles.
 
-    Rectangles are added until the count is reached. One adds at most the remaining count and at most
-    half the grid, and gets ten tries to fit; then the mask is left as it is, so it may hold fewer
-    patches than asked for.
+    Rectangles are added until the count is reached. One is lower and narrower than the grid, adds at most the
+    remaining count and at most half the grid, and gets ten tries to fit; then the mask is left as it is, so it may
+    hold fewer patches than asked for.
 
     Args:
         grid: Rows and columns of patches.
@@ -40,7 +40,7 @@ def block_mask(
             area = rng.uniform(*sorted((min_patches, limit)))
             aspect = math.exp(rng.uniform(log_aspect, -log_aspect))
             h, w = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-            if not (0 < h <= rows and 0 < w <= columns):
+            if not (0 < h < rows and 0 < w < columns):
                 continue
             top, left = rng.integers(rows - h + 1), rng.integers(columns - w + 1)
             block = mask[top : top + h, left : left + w]

@@ -9,7 +9,7 @@ from .layers import (
 )
 from .sampler import SubnetSampler
 from .slicing import SliceRule, collect_slice_rules, rename_blocks, slice_state_dict, slice_tensor
-from .space import Subnet, SubnetSpace, inclusive_range, spaced_blocks
+from .space import Subnet, SubnetSpace, choices, spaced_blocks
 
 __all__ = [
     'ElasticConv2d',
@@ -21,8 +21,8 @@ __all__ = [
     'Subnet',
     'SubnetSampler',
     'SubnetSpace',
+    'choices',
     'collect_slice_rules',
-    'inclusive_range',
     'rename_blocks',
     'slice_state_dict',
     'slice_tensor',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -31,11 +32,12 @@ class SubnetSampler:
             ``'by_cost'``: every process its own, but all of like cost.
         width_strength: The factor ``S`` of the smallest width.
         depth_strength: The factor ``S`` of the smallest depth.
+        widths: Those that are drawn; all of the space by default.
         cost_classes: Number of classes of ``'by_cost'``; 1 is ``'per_rank'``.
 
     Raises:
-        UserError: If the mode is unknown, a strength is below 1, only the intact network exists, or the number of
-            classes is not from 1 to the number of entries of the pool.
+        UserError: If the mode is unknown, a strength is below 1, only the intact network exists, a width is not of the
+            space, or the number of classes is not from 1 to the number of entries of the pool.
     """
 
     modes = ('per_rank', 'shared', 'by_cost')
@@ -48,6 +50,7 @@ class SubnetSampler:
         width_strength: float = 3.0,
         depth_strength: float = 3.0,
         cost_classes: int = 8,
+        widths: Sequence[int] | None = None,
     ) -> None:
         if mode not in self.modes:
             raise UserError(f'sampler mode must be one of {self.modes}, got {mode!r}')
@@ -57,12 +60,15 @@ class SubnetSampler:
         if len(space) < 2:
             raise UserError('the space holds nothing but the intact network, so nothing can be drawn')
         self.space, self.seed, self.mode = space, seed, mode
-        width_factor = dict(zip(space.widths, np.linspace(width_strength, 1, len(space.widths))))
+        widths = space.widths if widths is None else widths
+        if not widths or not set(widths) <= set(space.widths):
+            raise UserError(f'widths of the sampler must be of the space, {list(space.widths)}, got {list(widths)}')
+        width_factor = dict(zip(sorted(widths), np.linspace(width_strength, 1, len(widths))))
         depth_factor = dict(zip(space.depths, np.linspace(depth_strength, 1, len(space.depths))))
         self.copies = {
             subnet: int(np.round(width_factor[subnet.width] * depth_factor[subnet.depth]))
             for subnet in space
-            if subnet != space.intact
+            if subnet != space.intact and subnet.width in width_factor
         }
         self.pool = [subnet for subnet, n in self.copies.items() for _ in range(n)]
         if mode == 'by_cost' and not 1 <= cost_classes <= len(self.pool):

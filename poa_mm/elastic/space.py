@@ -158,13 +158,15 @@ class SubnetSpace:
         return 'allowed are ' + '; '.join(f'{key} {text}' for key, text in listed.items())
 
 
-def inclusive_range(name: str, bounds: Sequence[int]) -> range:
-    """``(first, last[, step])`` as a range that includes the last.
+def choices(name: str, given: Sequence[int]) -> Sequence[int]:
+    """The sizes that a config gives: a list of them, or a tuple ``(first, last[, step])`` that includes the last.
 
     Raises:
         UserError: If the steps do not lead from the first to the last.
     """
-    first, last, step = (*bounds, 1) if len(bounds) == 2 else bounds
+    if isinstance(given, list):
+        return given  # SubnetSpace checks them
+    first, last, step = (*given, 1) if len(given) == 2 else given
     if not 0 < first <= last or step < 1 or (last - first) % step:
-        raise UserError(f'{name} must be (first, last, step) with whole steps between, got {tuple(bounds)}')
+        raise UserError(f'{name} must be (first, last, step) with whole steps between, or a list, got {given}')
     return range(first, last + 1, step)

@@ -43,6 +43,15 @@ def test_one_block_has_the_allowed_size_and_shape():
     assert max(heights) == 13
 
 
+def test_blocks_are_smaller_than_the_grid():
+    """As in the authors' program: with one row there is no block, with two only single rows."""
+    rng = np.random.default_rng(0)
+    assert not block_mask((1, 12), 6, rng).any()
+    for _ in range(50):  # half the grid is 6 patches, two rows of three; a block in one row is at least 4 long
+        mask = block_mask((2, 6), 4, rng, min_patches=4)
+        assert not mask.all(axis=0).any() or mask.sum() < 4
+
+
 def test_impossible_blocks_end():
     """A block of two patches never fits in one patch: the mask stays empty, and the loop ends."""
     mask = block_mask((1, 1), 1, np.random.default_rng(0))

@@ -6,6 +6,7 @@ from scipy.stats import chisquare
 
 from poa_mm.elastic import SubnetSampler, SubnetSpace
 from poa_mm.elastic.sampler import relative_cost
+from poa_mm.errors import UserError
 
 VIT = SubnetSpace(range(384, 1025, 64), [range(12, 25)])
 SWIN = SubnetSpace((96, 112, 128), [(2,), (2,), range(6, 19), (2,)], 2)
@@ -25,6 +26,18 @@ def test_bag(space, width_strength, depth_strength, size):
         width_factor = width_strength - (width_strength - 1) * i / (n - 1)
         depth_factor = depth_strength - (depth_strength - 1) * j / (m - 1)
         assert abs(copies - width_factor * depth_factor) <= 0.5 + 1e-9
+
+
+def test_some_widths_are_drawn():
+    """Their strengths fall over the drawn widths alone; the intact network is of none of them."""
+    space = SubnetSpace([384, 576, 768, 960, 1024], [[12, 16, 20, 24]])
+    sampler = SubnetSampler(space, widths=[384, 576, 768, 960])
+    assert len(sampler.copies) == 16 and {subnet.width for subnet in sampler.pool} == {384, 576, 768, 960}
+    of = {(subnet.width, subnet.depth): n for subnet, n in sampler.copies.items()}
+    assert of[384, 12] == 9 and of[384, 24] == of[960, 12] == 3 and of[960, 24] == 1
+    for widths in ([], [384, 400]):
+        with pytest.raises(UserError, match='widths of the sampler must be of the space'):
+            SubnetSampler(space, widths=widths)
 
 
 def test_one_pass_uses_the_whole_bag():

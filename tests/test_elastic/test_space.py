@@ -1,6 +1,7 @@
 import pytest
 
-from poa_mm.elastic import Subnet, SubnetSpace, spaced_blocks
+from poa_mm.elastic import Subnet, SubnetSpace, choices, spaced_blocks
+from poa_mm.errors import UserError
 
 
 def vit_space():
@@ -59,6 +60,14 @@ def test_parse_and_names():
 def test_unknown_subnet_is_told_with_what_is_allowed(text):
     with pytest.raises(ValueError, match=r'allowed are widths 384, .*depths 12 to 24; names S, B, L'):
         vit_space().parse(text)
+
+
+def test_a_list_of_sizes_or_a_range():
+    assert list(choices('widths', (384, 1024, 128))) == [384, 512, 640, 768, 896, 1024]
+    assert list(choices('depths', (2, 4))) == [2, 3, 4]
+    assert choices('widths', [384, 576, 1024]) == [384, 576, 1024]
+    with pytest.raises(UserError, match=r'widths must be \(first, last, step\) .* or a list, got \(384, 1024, 192\)'):
+        choices('widths', (384, 1024, 192))
 
 
 @pytest.mark.parametrize('widths, stages', [([], [(1,)]), ([64, 32], [(1,)]), ([32], [(2, 2)]), ([0], [(1,)])])

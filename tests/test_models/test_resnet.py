@@ -34,6 +34,16 @@ def test_space_of_the_paper(real):
     assert {real.feature_dims(subnet) for subnet in space} == {2048}
 
 
+def test_start(real):
+    """PyTorch's defaults, as in the authors' program: uniform convolutions, and no norm starts at zero."""
+    block = real.layer3[5]
+    for conv in (real.conv1, block.conv1, block.conv2, block.conv3):
+        bound = conv.weight[0].numel() ** -0.5
+        assert conv.weight.abs().max().item() <= bound
+        assert conv.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
+    assert block.gn3.weight.eq(1).all() and block.gn3.bias.eq(0).all()
+
+
 def test_sampler_draws_every_copy_once_a_pass(real):
     sampler = SubnetSampler(real.space, width_strength=1, depth_strength=2)
     depths = [(3, m, n, 3) for m in range(4, 9) for n in range(6, 37)]

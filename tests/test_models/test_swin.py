@@ -192,13 +192,14 @@ def test_drop_path_runs_on_samples_of_both_sizes():
 
 
 def test_start(real):
-    tables = [m.relative_position_bias_table for m in real.modules() if isinstance(m, ElasticWindowMSA)]
-    for weight in [
-        *tables,
-        real.stages[0].downsample.reduction.weight,
-        real.stages[3].blocks[0].attn.w_msa.qkv.weight,
-    ]:
-        assert weight.std().item() == pytest.approx(0.02, rel=0.1)
+    """PyTorch's defaults, as in the authors' program: uniform weights and biases; relative tables are zero."""
+    assert not any(m.relative_position_bias_table.any() for m in real.modules() if isinstance(m, ElasticWindowMSA))
+    qkv = real.stages[3].blocks[0].attn.w_msa.qkv
+    for layer in (real.stages[0].downsample.reduction, qkv):
+        bound = layer.in_features**-0.5
+        assert layer.weight.abs().max().item() <= bound
+        assert layer.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
+    assert qkv.bias.std().item() == pytest.approx(qkv.in_features**-0.5 / 3**0.5, rel=0.05)
 
 
 def test_mixed_precision():

@@ -13,8 +13,6 @@ model = dict(
         pad_val=0,
         seg_pad_val=255,
         size=(512, 512),
-        # Images are tested at any size: padded to whole patches, and the padding is cut off again.
-        test_cfg=dict(size_divisor=16),
     ),
     backbone=dict(
         type='poa_mm.FrozenBackbone',

@@ -12,8 +12,6 @@ model = dict(
         pad_val=0,
         seg_pad_val=255,
         size=(512, 512),
-        # Images are tested at any size: padded to whole patches, and the padding is cut off again.
-        test_cfg=dict(size_divisor=32),
     ),
     backbone=dict(type='$backbone', with_cp=False),
     decode_head=dict(

@@ -1,4 +1,7 @@
-"""ImageNet-1K at 224 px with RandAugment and erasing; --cfg-options data_root=... moves it."""
+"""ImageNet-1K at 224 px with RandAugment and erasing; --cfg-options data_root=... moves it.
+
+Test images are resized bilinearly, as in the authors' program.
+"""
 
 data_root = 'data/imagenet'
 
@@ -30,7 +33,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='ResizeEdge', scale=256, edge='short', backend='pillow', interpolation='bicubic'),
+    dict(type='ResizeEdge', scale=256, edge='short', backend='pillow', interpolation='bilinear'),
     dict(type='CenterCrop', crop_size=224),
     dict(type='PackInputs'),
 ]

@@ -3,7 +3,9 @@
 model = dict(
     type='ImageClassifier',
     data_preprocessor=dict(num_classes=1000, mean='$mean', std='$std', to_rgb=True),
-    backbone=dict(type='$backbone'),  # gives the normed maps of all stages, of which the neck takes the last
+    # It gives the normed maps of all stages; the neck takes the last. The authors' program has an option for drop path,
+    # which nothing reads.
+    backbone=dict(type='$backbone', drop_path_rate=0.0),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(
         type='LinearClsHead',

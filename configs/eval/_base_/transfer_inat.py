@@ -7,7 +7,7 @@ param_scheduler = [
     dict(
         type='poa_mm.ProportionalCosineLR',
         T_max=355,
-        eta_min=1e-6,
+        eta_min=1e-5,
         by_epoch=True,
         begin=5,
         end=360,

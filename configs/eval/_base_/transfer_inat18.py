@@ -10,4 +10,3 @@ val_dataloader = dict(
     dataset=dict(type='poa_mm.INaturalist', data_root=data_root, ann_file='val2018.json', test_mode=True)
 )
 test_dataloader = val_dataloader
-optim_wrapper = dict(optimizer=dict(lr=5e-05))

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from poa_mm.elastic import ElasticConv2d, ElasticGroupNorm, Subnet, SubnetSpace, inclusive_range
+from poa_mm.elastic import ElasticConv2d, ElasticGroupNorm, Subnet, SubnetSpace, choices
 from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
 
@@ -70,9 +70,9 @@ class ElasticResNet(ElasticBackbone):
     GroupNorm, plus ``mask_token``, which replaces masked positions after the max-pool.
 
     Args:
-        widths: Smallest and largest number of middle channels of the first stage, and the step between; it
-            doubles every stage.
-        depths: For every stage the smallest and largest number of blocks, and optionally the step.
+        widths: Middle channels of the first stage: a tuple of the smallest, the largest and the step between, or a list
+            of all. They double every stage.
+        depths: For every stage the numbers of blocks, likewise; the step is 1 by default.
         stem_channels: Channels of the stem.
         out_channels: Channels that leave the first stage; they double every stage.
         num_groups: Groups of every GroupNorm.
@@ -94,8 +94,8 @@ class ElasticResNet(ElasticBackbone):
 
     def __init__(
         self,
-        widths: tuple[int, int, int] = (64, 128, 32),
-        depths: Sequence[tuple[int, int] | tuple[int, int, int]] = ((3, 3), (4, 8), (6, 36), (3, 3)),
+        widths: tuple[int, int, int] | list[int] = (64, 128, 32),
+        depths: Sequence[tuple[int, ...] | list[int]] = ((3, 3), (4, 8), (6, 36), (3, 3)),
         stem_channels: int = 64,
         out_channels: int = 256,
         num_groups: int = 32,
@@ -106,8 +106,8 @@ class ElasticResNet(ElasticBackbone):
     ) -> None:
         super().__init__(init_cfg)
         self.space = SubnetSpace(
-            inclusive_range('widths', widths),
-            [inclusive_range('depths', stage) for stage in depths],
+            choices('widths', widths),
+            [choices('depths', stage) for stage in depths],
             depth_stage=None,
             names=self.names,
         )
@@ -131,9 +131,6 @@ class ElasticResNet(ElasticBackbone):
                 in_channels = sizes[-1]
             self.add_module(f'layer{i + 1}', blocks)
         self.block_prefixes = tuple(f'layer{i + 1}.' for i in range(len(depths)))
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
 
     def forward(
         self, crops: Sequence[Tensor], masks: Tensor | None = None, subnet: Subnet | str | None = None

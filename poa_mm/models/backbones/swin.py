@@ -18,7 +18,7 @@ from poa_mm.elastic import (
     SliceRule,
     Subnet,
     SubnetSpace,
-    inclusive_range,
+    choices,
 )
 from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
@@ -64,7 +64,7 @@ class ElasticWindowMSA(nn.Module):
         super().__init__()
         self.head_dim, self.window_size, self.shift_single = head_dim, window_size, shift_single
         self.relative_position_bias_table = nn.Parameter(
-            torch.empty((2 * window_size - 1) ** 2, embed_dims // head_dim)
+            torch.zeros((2 * window_size - 1) ** 2, embed_dims // head_dim)
         )
         self.register_buffer('relative_position_index', relative_position_index(window_size))
         self.qkv = ElasticLinear(embed_dims, 3 * embed_dims, groups=3, scaled=scaled)
@@ -172,8 +172,9 @@ class ElasticSwinTransformer(ElasticBackbone):
     Args:
         img_size: Size of a global crop, in pixels.
         patch_size: Size of a patch, in pixels.
-        widths: Smallest and largest token size of the first stage, and the step between; it doubles every stage.
-        depths: Smallest and largest number of blocks of the elastic stage, and optionally the step.
+        widths: Token sizes of the first stage: a tuple of the smallest, the largest and the step between, or a list of
+            all. They double every stage.
+        depths: Numbers of blocks of the elastic stage, likewise; the step is 1 by default.
         stage_depths: Blocks of every stage, ``None`` for the elastic one.
         head_dim: Size of an attention head; the number of heads follows from the width.
         window_size: Side of a window, in tokens.
@@ -208,8 +209,8 @@ class ElasticSwinTransformer(ElasticBackbone):
         self,
         img_size: int = 224,
         patch_size: int = 4,
-        widths: tuple[int, int, int] = (96, 128, 16),
-        depths: tuple[int, int] | tuple[int, int, int] = (6, 18),
+        widths: tuple[int, int, int] | list[int] = (96, 128, 16),
+        depths: tuple[int, ...] | list[int] = (6, 18),
         stage_depths: Sequence[int | None] = (2, 2, None, 2),
         head_dim: int = 16,
         window_size: int = 7,
@@ -223,9 +224,9 @@ class ElasticSwinTransformer(ElasticBackbone):
         super().__init__(init_cfg)
         if list(stage_depths).count(None) != 1:
             raise UserError(f'stage_depths must hold one None, for the elastic stage; got {stage_depths}')
-        elastic_depths = inclusive_range('depths', depths)
+        elastic_depths = choices('depths', depths)
         self.space = SubnetSpace(
-            inclusive_range('widths', widths),
+            choices('widths', widths),
             [elastic_depths if depth is None else [depth] for depth in stage_depths],
             depth_stage=list(stage_depths).index(None),
             names=self.names,
@@ -262,16 +263,6 @@ class ElasticSwinTransformer(ElasticBackbone):
             last = i + 1 == len(self.depths)
             self.add_module(f'norm{i}', ElasticLayerNorm(embed_dims * 2**i).requires_grad_(last))
         self.block_prefixes = tuple(f'stages.{i}.blocks.' for i in range(len(self.depths)))
-        self._reset_parameters()
-
-    def _reset_parameters(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-            elif isinstance(module, ElasticWindowMSA):
-                nn.init.trunc_normal_(module.relative_position_bias_table, std=0.02)
 
     def forward(
         self, crops: Sequence[Tensor], masks: Tensor | None = None, subnet: Subnet | str | None = None

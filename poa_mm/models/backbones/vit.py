@@ -17,7 +17,7 @@ from poa_mm.elastic import (
     SliceRule,
     Subnet,
     SubnetSpace,
-    inclusive_range,
+    choices,
 )
 from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
@@ -99,8 +99,8 @@ class ElasticVisionTransformer(ElasticBackbone):
     Args:
         img_size: Size of a global crop, in pixels; the size that the positions are learned at.
         patch_size: Size of a patch, in pixels.
-        widths: Smallest and largest token size, and the step between.
-        depths: Smallest and largest number of blocks, and optionally the step (default 1).
+        widths: Token sizes: a tuple of the smallest, the largest and the step between, or a list of all.
+        depths: Numbers of blocks, likewise; the step is 1 by default.
         head_dim: Size of an attention head; the number of heads follows from the width.
         layer_scale_init_value: Initial value of LayerScale; 0 for none.
         drop_path_rate: Share of samples that skip a residual branch, the same in all blocks.
@@ -133,8 +133,8 @@ class ElasticVisionTransformer(ElasticBackbone):
         self,
         img_size: int = 224,
         patch_size: int = 16,
-        widths: tuple[int, int, int] = (384, 1024, 64),
-        depths: tuple[int, int] | tuple[int, int, int] = (12, 24),
+        widths: tuple[int, int, int] | list[int] = (384, 1024, 64),
+        depths: tuple[int, ...] | list[int] = (12, 24),
         head_dim: int = 64,
         layer_scale_init_value: float = 1e-5,
         drop_path_rate: float = 0.0,
@@ -154,9 +154,7 @@ class ElasticVisionTransformer(ElasticBackbone):
                 f'the nearest are {img_size // patch_size * patch_size} and '
                 f'{(img_size // patch_size + 1) * patch_size}'
             )
-        self.space = SubnetSpace(
-            inclusive_range('widths', widths), [inclusive_range('depths', depths)], names=self.names
-        )
+        self.space = SubnetSpace(choices('widths', widths), [choices('depths', depths)], names=self.names)
         for width in self.space.widths:
             if width % head_dim:
                 raise UserError(f'width {width} is not a multiple of head_dim {head_dim}')
