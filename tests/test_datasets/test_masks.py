@@ -44,12 +44,11 @@ def test_one_block_has_the_allowed_size_and_shape():
 
 
 def test_blocks_are_smaller_than_the_grid():
-    """As in the authors' program: with one row there is no block, with two only single rows."""
+    """As in the authors' program: in a single row or column there is no block."""
     rng = np.random.default_rng(0)
-    assert not block_mask((1, 12), 6, rng).any()
-    for _ in range(50):  # half the grid is 6 patches, two rows of three; a block in one row is at least 4 long
-        mask = block_mask((2, 6), 4, rng, min_patches=4)
-        assert not mask.all(axis=0).any() or mask.sum() < 4
+    assert not block_mask((1, 12), 6, rng).any() and not block_mask((12, 1), 6, rng).any()
+    for _ in range(50):  # a count of 4 allows one block of 2 x 2, and none over a whole row
+        assert not block_mask((3, 3), 4, rng).all(axis=1).any()
 
 
 def test_impossible_blocks_end():
