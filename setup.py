@@ -1,7 +1,9 @@
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r"__version__ = '([^']+)'", (ROOT / 'poa_mm/__init__.py').read_text()).group(1)
@@ -19,11 +21,34 @@ OPENMMLAB = [
     'opencv-python-headless',
 ]
 
+# What OpenMMLab's `mim` looks for in an installed package, under `.mim`.
+MIM = ('configs', 'tools', 'model-index.yml')
+
+
+class BuildWithRecipes(build_py):
+    """Puts configs, tools and the model index into the wheel."""
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            return  # the checkout has them
+        for name in MIM:
+            source, target = ROOT / name, Path(self.build_lib, 'poa_mm/.mim', name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns('__pycache__'))
+            else:
+                shutil.copy(source, target)
+
+
 setup(
     name='poa_mm',
     version=VERSION,
     description='POA, Pre-training Once for Models of All Sizes (ECCV 2024), for OpenMMLab',
+    long_description=(ROOT / 'README.md').read_text(),
+    long_description_content_type='text/markdown',
     license='Apache-2.0',
+    cmdclass={'build_py': BuildWithRecipes},
     packages=find_packages(include=['poa_mm', 'poa_mm.*']),
     package_data={'poa_mm.reference': ['*.json']},
     entry_points={'console_scripts': ['poa=poa_mm.commands:main']},

@@ -21,6 +21,7 @@ from poa_mm.errors import UserError
 
 from .config_check import check_config
 from .files import load_weights
+from .recipes import find_config
 from .variables import ConfigFile, config_files, read_with_variables
 
 TOOLBOXES = {'mmpretrain', 'mmdet', 'mmseg'}
@@ -42,7 +43,7 @@ def load_config(path: str, options: dict[str, Any], work_dir: str | None, launch
     and everything that depends on it follows; all other keys are merged into the evaluated config.
 
     Args:
-        path: The config file.
+        path: The config file, or the name of one of ours (:func:`find_config`).
         options: Keys and their values, as ``--cfg-options`` gives them.
         work_dir: Overrides the config's own; default: ``work_dirs/<name of the config>``.
         launcher: ``'none'``, ``'pytorch'`` or ``'slurm'``.
@@ -53,8 +54,7 @@ def load_config(path: str, options: dict[str, Any], work_dir: str | None, launch
         UserError: An option does not fit the config, or nothing reads it.
         UserError: The config uses a toolbox that is not installed.
     """
-    if not Path(path).is_file():
-        raise UserError(f'config {path!r} does not exist')
+    path = str(find_config(path))
     files = config_files(path)
     check_names(files)
     variables = {name: value for name, value in options.items() if name not in READ and _assigned(name, files)}

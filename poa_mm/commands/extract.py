@@ -2,10 +2,8 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from poa_mm.arguments import add_branch
-from poa_mm.errors import UserError
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -30,11 +28,10 @@ def run(args: Namespace) -> None:
 
     from poa_mm.extraction import export_subnet, load_pretrained
     from poa_mm.files import load_weights
+    from poa_mm.recipes import find_config
     from poa_mm.reporting.tables import markdown_table
 
-    if args.config and not Path(args.config).is_file():
-        raise UserError(f'config {args.config!r} does not exist')
-    cfg = Config.fromfile(args.config) if args.config else None
+    cfg = Config.fromfile(find_config(args.config)) if args.config else None
     backbone, meta = load_pretrained(args.checkpoint, cfg, args.branch)
     rows = []
     for subnet in backbone.space.select(args.subnets):

@@ -1,7 +1,7 @@
 """From a pre-training checkpoint to ordinary networks that know nothing of this project."""
 
 from .checkpoint import build_backbone, load_pretrained
-from .downstream import fill_in, find_network, find_recipe
+from .downstream import fill_in, find_network
 from .export import export_subnet
 from .extracted import ExtractedNetwork, count_params, is_extracted
 from .formats import FORMATS
@@ -18,7 +18,6 @@ __all__ = [
     'export_subnet',
     'fill_in',
     'find_network',
-    'find_recipe',
     'is_extracted',
     'load_extracted',
     'load_pretrained',

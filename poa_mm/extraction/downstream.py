@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-import poa_mm
 from poa_mm.errors import UserError
+from poa_mm.recipes import find_config
 
 from .checkpoint import build_backbone
 from .extracted import ExtractedNetwork
@@ -68,7 +68,7 @@ def fill_in(
 
 def find_network(recipe: str, subnet: str, toolbox: str, file: str | None = None) -> tuple[ExtractedNetwork, str]:
     """What is known of a sub-network, from its file or else from its recipe, and the file; see :func:`fill_in`."""
-    path = find_recipe(recipe)
+    path = find_config(recipe)
     cfg = Config.fromfile(path)
     with torch.device('meta'):
         elastic = build_backbone(cfg)
@@ -85,20 +85,6 @@ def find_network(recipe: str, subnet: str, toolbox: str, file: str | None = None
         if own != wanted:
             raise UserError(f'{file} has the {key} {own}, but {subnet!r} of {path} for {toolbox} has {wanted}')
     return found, file
-
-
-def find_recipe(recipe: str) -> Path:
-    """The file of a pre-training config: a path, or a name in the ``configs/`` that belong to this package.
-
-    Raises:
-        UserError: If there is no such file.
-    """
-    folder = Path(poa_mm.__file__).parents[1] / 'configs'
-    for path in (Path(recipe), folder / f'{recipe}.py'):
-        if path.suffix == '.py' and path.is_file():
-            return path
-    names = ', '.join(sorted(path.stem for path in folder.glob('poa_*.py')))
-    raise UserError(f'there is no recipe {recipe!r}: give a path, or a name in {folder} ({names})')
 
 
 def _fill(node: Any, values: Mapping[str, Any], backbone: Mapping[str, Any], overrides: Mapping[str, Any]) -> Any:

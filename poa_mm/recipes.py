@@ -1,0 +1,38 @@
+"""Finds the configs that belong to this package, from a checkout or installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import poa_mm
+from poa_mm.errors import UserError
+
+PACKAGE = Path(poa_mm.__file__).parent
+
+
+def config_folder() -> Path:
+    """The folder ``configs``: of an installed wheel (OpenMMLab's ``.mim``), else of the checkout."""
+    installed = PACKAGE / '.mim/configs'
+    return installed if installed.is_dir() else PACKAGE.parent / 'configs'
+
+
+def find_config(name: str | Path) -> Path:
+    """The file of a config.
+
+    Args:
+        name: A path, or the name of one of our configs: ``poa_vitl``, ``poa_mm::poa_vitl.py``, ``eval/finetune_vits``.
+
+    Raises:
+        UserError: If there is no such file.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    folder = config_folder()
+    own = folder / str(name).removeprefix('poa_mm::')
+    if own.with_suffix('.py').is_file() and own.suffix in ('', '.py'):
+        return own.with_suffix('.py')
+    if path.suffix == '.py' and '::' not in str(name):
+        raise UserError(f'config {str(name)!r} does not exist')
+    names = ', '.join(sorted(file.stem for file in folder.glob('*.py')))
+    raise UserError(f'config {str(name)!r} does not exist: give a file, or the name of one of our recipes ({names})')
