@@ -7,7 +7,7 @@ _base_ = '_base_/runtime.py'
 
 total_batch = 64
 batch_size = 64
-steps = 300
+steps = 300  # all lengths follow
 log_interval = 20
 
 # 3 widths x 4 depths = 12 networks
@@ -23,7 +23,7 @@ model = dict(
         layer_scale_init_value=0.1,
     ),
     head=dict(type='MultiPrototypeHead', num_prototypes=(256, 512, 1024), hidden_dims=256, bottleneck_dims=64),
-    schedule=dict(temp_start=0.04, temp_final=0.04, temp_steps=0, patch_loss_start=100),
+    schedule=dict(temp_start=0.04, temp_final=0.04, temp_steps=0, patch_loss_start=steps // 3),
 )
 
 train_dataloader = dict(
@@ -53,14 +53,14 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=1.5, separately=True),
 )
 param_scheduler = [
-    dict(type='CosineLR', steps=steps, warmup=40, final=2e-5),
+    dict(type='CosineLR', steps=steps, warmup=steps * 2 // 15, final=2e-5),
     dict(type='CosineWeightDecay', steps=steps, final=0.4),
 ]
 train_cfg = dict(type='StepTrainLoop', max_iters=steps)
 default_hooks = dict(
     batch_check=dict(type='BatchSizeCheckHook'),
     teacher=dict(type='TeacherEMAHook', start=0.98, final=0.999, steps=steps),
-    freeze_last_layer=dict(type='FreezeLastLayerHook', steps=100),
+    freeze_last_layer=dict(type='FreezeLastLayerHook', steps=steps // 3),
     logger=dict(interval=log_interval),
     checkpoint=dict(interval=100),
 )

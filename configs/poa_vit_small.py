@@ -8,8 +8,7 @@ _base_ = ['_base_/runtime.py', '_base_/multi_crop_96.py']
 # Images per optimizer step, and per process at a time.
 total_batch = 64
 batch_size = 64
-steps = 1000
-warmup_steps = 100
+steps = 1000  # all lengths follow
 
 # --- the network and its sub-networks: 4 widths x 5 depths = 20 networks ---
 model = dict(
@@ -27,7 +26,7 @@ model = dict(
     head=dict(type='MultiPrototypeHead', num_prototypes=(256, 512, 1024, 2048), hidden_dims=512, bottleneck_dims=128),
     sampler=dict(mode='per_rank', width_strength=3, depth_strength=3),
     intact_weight=0.8,
-    schedule=dict(temp_start=0.04, temp_final=0.04, temp_steps=0, patch_loss_start=200),
+    schedule=dict(temp_start=0.04, temp_final=0.04, temp_steps=0, patch_loss_start=steps // 5),
 )
 
 # --- the data: see _base_/multi_crop_96.py; --cfg-options data_root=... moves it ---
@@ -49,14 +48,14 @@ optim_wrapper = dict(
     paramwise_cfg=dict(layer_decay_rate=1.0, patch_embed_lr_mult=1.0),
 )
 param_scheduler = [
-    dict(type='CosineLR', steps=steps, warmup=warmup_steps, final=2e-5),
+    dict(type='CosineLR', steps=steps, warmup=steps // 10, final=2e-5),
     dict(type='CosineWeightDecay', steps=steps, final=0.4),
 ]
 train_cfg = dict(type='StepTrainLoop', max_iters=steps)
 default_hooks = dict(
     batch_check=dict(type='BatchSizeCheckHook'),
     teacher=dict(type='TeacherEMAHook', start=0.99, final=0.9995, steps=steps),
-    freeze_last_layer=dict(type='FreezeLastLayerHook', steps=400),
+    freeze_last_layer=dict(type='FreezeLastLayerHook', steps=steps * 2 // 5),
     logger=dict(interval=20),
     checkpoint=dict(interval=150),
 )

@@ -46,7 +46,7 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=1.5, separately=True),
 )
 param_scheduler = [
-    dict(type='CosineLR', steps=steps, warmup=100, final=2e-5),
+    dict(type='CosineLR', steps=steps, warmup=steps // 10, final=2e-5),
     dict(type='CosineWeightDecay', steps=steps, final=0.4),
 ]
 train_cfg = dict(type='StepTrainLoop', max_iters=steps)

@@ -6,9 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
+from mmengine.fileio import load
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -147,3 +149,48 @@ def test_scripts(script):
     done = subprocess.run([script], cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 2
     assert done.stderr.startswith('usage:') and script.name in done.stderr
+
+
+@pytest.fixture(scope='module')
+def installed(tmp_path_factory):
+    """Runs Python outside the checkout with the wheel's files first on the path."""
+    folder = tmp_path_factory.mktemp('wheel')
+    for path in tracked_files():
+        target = folder / 'source' / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    build = [sys.executable, 'setup.py', '-q', 'bdist_wheel', '-d', str(folder / 'dist')]
+    subprocess.run(build, cwd=folder / 'source', check=True, capture_output=True)
+    (wheel,) = (folder / 'dist').glob('poa_mm-*-py3-none-any.whl')
+    zipfile.ZipFile(wheel).extractall(folder / 'site')
+    shutil.rmtree(folder / 'source')
+    elsewhere = folder / 'elsewhere'
+    elsewhere.mkdir()
+    env = os.environ | {'PYTHONPATH': str(folder / 'site'), 'OMP_NUM_THREADS': '1'}
+
+    def run(*arguments):
+        done = subprocess.run([sys.executable, *arguments], cwd=elsewhere, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout
+
+    run.site = folder / 'site'
+    return run
+
+
+def test_wheel_holds_what_mim_looks_for(installed):
+    package = installed.site / 'poa_mm'
+    assert installed('-c', 'import poa_mm; print(poa_mm.__file__)').strip() == str(package / '__init__.py')
+    for metafile in load(package / '.mim/model-index.yml')['Import']:
+        for model in load(package / '.mim' / metafile)['Models']:
+            assert (package / '.mim' / model['Config']).is_file()
+    assert (package / '.mim/tools/train.py').is_file() and (package / '.mim/tools/dist_train.sh').is_file()
+    assert not list((installed.site).glob('tests*')) and not list((installed.site).glob('benchmarks*'))
+
+
+def test_wheel_trains_extracts_and_compares(installed):
+    tiny = ['steps=2', 'model.backbone.widths=(32,64,32)']
+    installed('-m', 'poa_mm', 'train', 'poa_demo', '--work-dir', 'run', '--cfg-options', *tiny)
+    installed('-m', 'poa_mm', 'extract', 'run/iter_2.pth', '--out', 'subnets', '--subnets', 'smallest')
+    images = ['knn.train.num_samples=40', 'knn.val.num_samples=16', 'knn.ks=(5,)']
+    printed = installed('-m', 'poa_mm', 'knn', 'run/iter_2.pth', 'subnets/32x2.pth', '--cfg-options', *images)
+    assert 'on 16 images' in printed
