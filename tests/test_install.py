@@ -24,7 +24,7 @@ OWN = {'poa_mm', 'benchmarks', 'examples', 'tests'}
 
 def setup_arguments() -> dict:
     """What setup.py passes to ``setup``."""
-    code = 'import setuptools, runpy; setuptools.setup = lambda **a: print(a); runpy.run_path("setup.py")'
+    code = 'import setuptools, runpy; setuptools.setup = lambda cmdclass, **a: print(a); runpy.run_path("setup.py")'
     done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True)
     return ast.literal_eval(done.stdout)
 
