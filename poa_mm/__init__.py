@@ -1,11 +1,12 @@
 """POA: Pre-training Once for Models of All Sizes, for OpenMMLab."""
 
-from .compat import ImportHook, OperatorFinder, leave_out_multimodal
+from .compat import ImportHook, OperatorFinder, QuietFinder, leave_out_multimodal
 
 __version__ = '0.1.0'
 
 # mmdet cannot be imported without mmcv's operators; a config imports poa_mm before it.
 OperatorFinder.install()
+QuietFinder.install()
 
 
 def _read_checkpoints_safely(module) -> None:

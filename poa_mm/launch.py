@@ -183,7 +183,9 @@ def build_runner(cfg: Config) -> Runner:
         UserError: A type does not exist, or a class does not take a key.
     """
     check_config(cfg)
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    from .engine import ScreenRunner
+
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else ScreenRunner.from_cfg(cfg)
 
 
 def open_data(runner: Runner, *loops: str) -> None:

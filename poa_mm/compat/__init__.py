@@ -2,7 +2,7 @@
 
 from .mmcv_ops import OperatorFinder
 from .on_import import ImportHook
-from .quiet import quiet_import
+from .quiet import QuietFinder
 from .transformers import leave_out_multimodal
 
 # What to install where a module is missing.
@@ -23,4 +23,4 @@ DISTRIBUTIONS = {
     'tensorboard': 'tensorboard',
 }
 
-__all__ = ['DISTRIBUTIONS', 'ImportHook', 'OperatorFinder', 'leave_out_multimodal', 'quiet_import']
+__all__ = ['DISTRIBUTIONS', 'ImportHook', 'OperatorFinder', 'QuietFinder', 'leave_out_multimodal']

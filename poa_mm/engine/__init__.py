@@ -7,6 +7,7 @@ from .hooks import (
     DatasetCheckHook,
     FreezeLastLayerHook,
     LazyRuntimeInfoHook,
+    ProgressHook,
     TeacherEMAHook,
 )
 from .loops import StepTrainLoop
@@ -14,6 +15,7 @@ from .optim_constructor import LayerDecayOptimWrapperConstructor
 from .optim_wrapper import PoaOptimWrapper
 from .schedulers import CosineLR, CosineWeightDecay, ProportionalCosineLR
 from .schedules import cosine, full_length
+from .screen import ScreenRunner
 from .sharded_adamw import ShardedAdamW
 
 __all__ = [
@@ -27,7 +29,9 @@ __all__ = [
     'LayerDecayOptimWrapperConstructor',
     'LazyRuntimeInfoHook',
     'PoaOptimWrapper',
+    'ProgressHook',
     'ProportionalCosineLR',
+    'ScreenRunner',
     'ShardedAdamW',
     'StepTrainLoop',
     'TeacherEMAHook',

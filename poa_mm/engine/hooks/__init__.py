@@ -6,6 +6,7 @@ from .checkpoint import AtomicCheckpointHook
 from .dataset_check import DatasetCheckHook
 from .freeze_last_layer import FreezeLastLayerHook
 from .label_map_check import LabelMapCheckHook
+from .progress import ProgressHook
 from .runtime_info import LazyRuntimeInfoHook
 from .teacher_ema import TeacherEMAHook
 
@@ -17,5 +18,6 @@ __all__ = [
     'FreezeLastLayerHook',
     'LabelMapCheckHook',
     'LazyRuntimeInfoHook',
+    'ProgressHook',
     'TeacherEMAHook',
 ]

@@ -1,0 +1,134 @@
+"""What a person at the screen wants to know of a run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from mmengine.dist import get_rank, get_world_size, is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from poa_mm.engine.screen import show_bar
+from poa_mm.registry import HOOKS
+
+from .common import unwrapped
+
+
+@HOOKS.register_module()
+class ProgressHook(Hook):
+    """Says at the start what is trained on what, and shows a progress bar where the output is a terminal.
+
+    Without a terminal the lines of ``LoggerHook`` appear instead of the bar; the log file has them in any case. ::
+
+        default_hooks = dict(progress=dict(type='ProgressHook'))
+
+    The loss is the mean that the logger printed last, so the bar never waits for the device. The sub-network is the one
+    that the first process drew for its first micro-batch.
+    """
+
+    # After the logger.
+    priority = 'LOW'
+
+    def __init__(self) -> None:
+        self.bar: tqdm | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Log the summary and open the bar."""
+        if not is_main_process():
+            return
+        lines = summary(runner)
+        width = max(map(len, lines))
+        runner.logger.info('\n' + '\n'.join(f'  {name:<{width}}  {text}' for name, text in lines.items()))
+        self.close(runner)
+        self.images = images_per_step(runner)
+        if sys.stdout.isatty():
+            self.bar = tqdm(
+                total=runner.max_iters,
+                initial=runner.iter,
+                file=sys.stdout,
+                dynamic_ncols=True,
+                bar_format='{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]',
+            )
+            show_bar(runner.logger, self.bar)
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Advance the bar."""
+        if self.bar is None:
+            return
+        values = []
+        rate = self.bar.format_dict['rate']
+        if rate:
+            values.append(f'{rate * self.images:.3g} images/s')
+        scalars = runner.message_hub.log_scalars
+        if 'train/loss' in scalars:
+            values.append(f'loss {scalars["train/loss"].mean(runner.log_processor.window_size):.4g}')
+        model = unwrapped(runner)
+        if getattr(model, 'sampler', None) is not None:
+            subnet = model.sampler(runner.iter, get_rank(), runner.seed)
+            values.append(f'network {model.backbone.space.name(subnet)}')
+        self.bar.set_postfix_str(', '.join(values), refresh=False)
+        self.bar.update()
+
+    def after_train(self, runner: Runner) -> None:
+        """Close the bar."""
+        self.close(runner)
+
+    def close(self, runner: Runner) -> None:
+        """Leave the bar as it is, and show lines from now on."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+            show_bar(runner.logger, None)
+
+
+def images_per_step(runner: Runner) -> int:
+    """Images of all processes and micro-batches of an optimizer step."""
+    return batch_size(runner) * get_world_size() * runner.optim_wrapper._accumulative_counts
+
+
+def batch_size(runner: Runner) -> int:
+    """Images of a batch of one process."""
+    loader = runner.train_dataloader
+    return loader.batch_size or loader.batch_sampler.batch_size
+
+
+def summary(runner: Runner) -> dict[str, str]:
+    """The run in a few lines: data, network, batch, length, files."""
+    dataset = runner.train_dataloader.dataset
+    processes, counts = get_world_size(), runner.optim_wrapper._accumulative_counts
+    total, steps = images_per_step(runner), runner.max_iters
+    rates = [group.get('initial_lr', group['lr']) for group in runner.optim_wrapper.param_groups]
+    lines = {
+        'data': f'{len(dataset):,} images, {_origin(dataset)}',
+        'network': _network(unwrapped(runner)),
+        'batch': f'{total:,} images: {batch_size(runner)} per process x {processes} x {counts} accumulated',
+        'learning rate': f'at most {max(rates):.3g}',
+        'length': f'{steps:,} steps, {steps * total / len(dataset):.3g} passes over the data',
+        'writes to': str(runner.work_dir),
+        'full log': str(Path(runner.log_dir, f'{runner.timestamp}.log')),
+    }
+    if runner.iter:
+        lines['starts after'] = f'step {runner.iter:,}'
+    return lines
+
+
+def _origin(dataset: Dataset) -> str:
+    """Class and folder of the images, below all that wraps them."""
+    while hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    folder = getattr(dataset, 'data_root', None)
+    return type(dataset).__name__ + (f' in {folder}' if folder else '')
+
+
+def _network(model: nn.Module) -> str:
+    backbone = getattr(model, 'backbone', model)
+    size = sum(parameter.numel() for parameter in backbone.parameters())
+    text = f'{type(model).__name__} of {type(backbone).__name__}, {size / 1e6:.3g} M parameters'
+    space = getattr(backbone, 'space', None)
+    if space is None:
+        return text
+    return f'{text}: {len(space)} sub-networks from {space.name(space.smallest)} to {space.name(space.intact)}'
