@@ -1,29 +1,76 @@
+"""The formulas of the prediction against the distribution of the draws and real processes."""
+
+import json
+import multiprocessing
+
 import numpy as np
 import pytest
+import torch
 
 from benchmarks import scale
-from benchmarks.scale import slowest
+from benchmarks.scale import Machine, costs, traffic
 from poa_mm.elastic import SubnetSampler, SubnetSpace
 from poa_mm.elastic.sampler import relative_cost
+from poa_mm.registry import MODELS
+from tests.helpers import scale_worker
 
 VIT = SubnetSpace(range(384, 1025, 64), [range(12, 25)])
 
 
-def test_slowest_against_the_distribution():
+def test_costs_against_the_distribution():
     """Draws of different processes are independent: the largest of n is distributed as the n-th power."""
     sampler = SubnetSampler(VIT)
-    costs = np.sort([relative_cost(VIT, subnet) for subnet in sampler.pool])
-    assert slowest(sampler, 1, passes=1) == pytest.approx(costs.mean())
-    cumulated = np.arange(1, len(costs) + 1) / len(costs)
-    expected = (np.diff(cumulated**8, prepend=0) * costs).sum()
-    assert slowest(sampler, 8, passes=4) == pytest.approx(expected, rel=0.01)
-    assert slowest(SubnetSampler(VIT, mode='shared'), 8, passes=1) == pytest.approx(costs.mean())
+    pool = np.sort([relative_cost(VIT, subnet) for subnet in sampler.pool])
+    assert costs(sampler, 1, len(pool)).mean() == pytest.approx(pool.mean())
+    cumulated = np.arange(1, len(pool) + 1) / len(pool)
+    expected = (np.diff(cumulated**8, prepend=0) * pool).sum()
+    assert costs(sampler, 8, 4 * len(pool)).max(1).mean() == pytest.approx(expected, rel=0.01)
+    assert costs(SubnetSampler(VIT, mode='shared'), 8).max(1).mean() == pytest.approx(pool.mean())
     by_cost = SubnetSampler(VIT, mode='by_cost', cost_classes=4)
-    largest = [costs[np.sort(by_cost.cost_class) == c].max() for c in range(4)]
-    assert costs.mean() < slowest(by_cost, 8, passes=1) < np.mean(largest)
+    largest = [pool[np.sort(by_cost.cost_class) == c].max() for c in range(4)]
+    assert pool.mean() < costs(by_cost, 8).max(1).mean() < np.mean(largest)
 
 
-def test_command(command, config_file, capsys):
-    assert command(scale, config_file, '--processes', 4) == 0
-    shares = [float(line.split('}')[1].split()[0]) for line in capsys.readouterr().out.splitlines()]
-    assert len(shares) == 5 and shares[0] > shares[1]
+@pytest.mark.parametrize('processes', [2, 4])
+def test_real_processes_send_and_draw_what_is_counted(processes, tmp_path):
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['tests.helpers.scale_worker', 'poa_mm.models'])
+    steps = 3
+    outputs = [tmp_path / f'{rank}.pt' for rank in range(processes)]
+    workers = [
+        context.Process(target=scale_worker.run, args=(rank, processes, str(tmp_path / 'store'), str(output), steps))
+        for rank, output in enumerate(outputs)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(300)
+    assert [worker.exitcode for worker in workers] == [0] * processes
+    with torch.device('meta'):
+        model = MODELS.build(scale_worker.CONFIG)
+    counted, drawn = traffic(model), costs(model.sampler, processes, steps)
+    for rank, output in enumerate(outputs):
+        found = torch.load(output)
+        assert tuple(found['reduced']) == counted.sinkhorn
+        assert sum(found['buckets']) == counted.gradients
+        assert found['drawn'] == list(drawn[:, rank])
+
+
+def test_ring():
+    machine = Machine(link=100, network=10, gpus_per_node=4, latency=5)
+    assert machine.all_reduce(1e9, 1) == 0
+    assert machine.all_reduce(1e9, 4) == pytest.approx(5e-6 + 1.5 * 0.01)
+    assert machine.all_reduce(1e9, 8) == pytest.approx(5e-6 + 1.75 * 0.1)
+
+
+def test_command(command, config_file, tmp_path, capsys):
+    out = tmp_path / 'out.json'
+    assert command(scale, config_file, '--gpus', 1, 16, '--network', 1, '--out', out) == 0
+    rows = json.loads(out.read_text())['result']
+    assert [(row['gpus'], row['mode']) for row in rows] == [(1, 'per_rank'), *((16, mode) for mode in scale.MODES)]
+    for row in rows:
+        assert row['step'] == pytest.approx(sum(row[part] for part in scale.PARTS))
+    one, per_rank, by_cost, shared = rows
+    assert one['waiting'] == one['gradients'] == one['Sinkhorn'] == 0 == shared['waiting']
+    assert per_rank['waiting'] > by_cost['waiting'] > 0 and per_rank['gradients'] > 0
+    assert 'by_cost' in capsys.readouterr().out

@@ -1,0 +1,1 @@
+"""A package, because some distribution installs another one of this name."""
