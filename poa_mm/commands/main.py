@@ -17,6 +17,7 @@ COMMANDS = (
     'train',
     'test',
     'extract',
+    'import',
     'knn',
     'linear',
     'cluster',
@@ -27,6 +28,7 @@ COMMANDS = (
     'visualize',
     'curves',
 )
+MODULES = {'import': 'import_weights'}  # whose name is not a Python name
 
 
 def build_parser() -> ArgumentParser:
@@ -35,7 +37,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument('--version', action='version', version=f'poa_mm {poa_mm.__version__}')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     for name in COMMANDS:
-        module = import_module(f'poa_mm.commands.{name}')
+        module = import_module(f'poa_mm.commands.{MODULES.get(name, name)}')
         command = commands.add_parser(name, help=module.__doc__.splitlines()[0], description=module.__doc__)
         module.add_arguments(command)
         command.set_defaults(run=module.run)

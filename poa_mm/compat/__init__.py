@@ -21,6 +21,7 @@ DISTRIBUTIONS = {
     'mmdet': 'onedl-mmdetection',
     'mmseg': 'onedl-mmsegmentation',
     'tensorboard': 'tensorboard',
+    'safetensors': 'safetensors',
 }
 
 __all__ = ['DISTRIBUTIONS', 'ImportHook', 'OperatorFinder', 'QuietFinder', 'leave_out_multimodal']

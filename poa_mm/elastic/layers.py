@@ -141,7 +141,7 @@ class ElasticLayerScale(nn.Module):
 
     def __init__(self, embed_dims: int, init_value: float) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.full((embed_dims,), init_value))
+        self.weight = nn.Parameter(torch.full((embed_dims,), float(init_value)))
 
     def forward(self, x: Tensor) -> Tensor:
         """``(..., m) -> (..., m)``."""

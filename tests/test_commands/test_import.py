@@ -1,0 +1,79 @@
+"""The command line ``poa import``."""
+
+import pytest
+import torch
+from mmpretrain.models import VisionTransformer
+
+from poa_mm.commands import main
+from poa_mm.extraction import open_network
+from poa_mm.registry import MODELS
+
+CONFIG = """
+model = dict(
+    type='POA',
+    backbone=dict(
+        type='ElasticVisionTransformer', img_size=16, patch_size=8, widths=(16, 32, 8), depths=(2, 4), head_dim=8,
+        layer_scale_init_value=0.1,
+    ),
+    head=dict(type='MultiPrototypeHead', num_prototypes=(6, 8), hidden_dims=16, bottleneck_dims=8),
+)
+"""
+
+
+@pytest.fixture
+def source(tmp_path):
+    torch.manual_seed(0)
+    arch = dict(embed_dims=32, num_layers=4, num_heads=4, feedforward_channels=128)
+    network = VisionTransformer(arch, 16, 8, layer_scale_init_value=0.1)
+    torch.save(network.state_dict(), tmp_path / 'vit.pth')
+    (tmp_path / 'config.py').write_text(CONFIG)
+    network.eval()
+    return network
+
+
+def run(tmp_path, *arguments):
+    source, *options = map(str, arguments)
+    main(['import', source, str(tmp_path / 'config.py'), '--out', str(tmp_path / 'out/start.pth'), *options])
+
+
+@torch.no_grad()
+def test_checkpoint_is_a_start_of_pre_training(source, tmp_path, capsys):
+    run(tmp_path, tmp_path / 'vit.pth')
+    assert 'no prototype heads' in capsys.readouterr().out
+    start = tmp_path / 'out/start.pth'
+    opened = open_network(start)
+    images = torch.randn(2, 3, 16, 16)
+    torch.testing.assert_close(opened.backbone.image_features(images), source(images)[0], rtol=0, atol=1e-5)
+    assert opened.source['branch'] == 'teacher' and len(opened.backbone.space) == 9
+
+    model = MODELS.build({'_scope_': 'poa_mm', **opened.cfg.model})
+    left = model.load_state_dict(torch.load(start, weights_only=True)['state_dict'], strict=False)
+    assert not left.unexpected_keys and all('head.' in name for name in left.missing_keys)
+    for backbone in (model.backbone, model.teacher.backbone):
+        assert torch.equal(backbone.layers[3].attn.proj.weight, source.layers[3].attn.proj.weight)
+
+
+def test_own_checkpoint_keeps_its_heads(source, tmp_path, capsys):
+    run(tmp_path, tmp_path / 'vit.pth')
+    start = torch.load(tmp_path / 'out/start.pth', weights_only=True)
+    head = MODELS.build(
+        dict(type='poa_mm.MultiPrototypeHead', embed_dims=32, num_prototypes=(6, 8), hidden_dims=16, bottleneck_dims=8)
+    )
+    start['state_dict'].update({f'teacher.head.{name}': value for name, value in head.state_dict().items()})
+    start['state_dict'].update({f'head.{name}': value + 1 for name, value in head.state_dict().items()})
+    torch.save(start, tmp_path / 'pretrained.pth')
+    for branch, added in (('teacher', 0), ('student', 1)):
+        run(tmp_path, tmp_path / 'pretrained.pth', '--branch', branch)
+        imported = torch.load(tmp_path / 'out/start.pth', weights_only=True)['state_dict']
+        for prefix in ('head.', 'teacher.head.'):
+            for name, value in head.state_dict().items():
+                assert torch.equal(imported[prefix + name], value + added)
+    assert 'prototype heads' not in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_errors_are_one_line(source, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(tmp_path, tmp_path / 'vit.pth', '--cfg-options', 'model.backbone.depths=(2,5)')
+    assert stopped.value.code == 2
+    assert 'number of blocks is 4 in the file, 5 in the config' in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / 'out/start.pth').exists()
