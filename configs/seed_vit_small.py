@@ -1,10 +1,12 @@
 """SEED for small data: the largest network of a single_vit_small.py run teaches the smallest size.
 
-tools/train.py configs/seed_vit_small.py --amp --cfg-options data_root=data/my_images \
-  model.teacher.file=work_dirs/single_vit_small/iter_1000.pth
+tools/extract.py work_dirs/single_vit_small/iter_1000.pth --subnets 192x8 --out subnets/mmpretrain
+tools/train.py configs/seed_vit_small.py --amp --cfg-options data_root=data/my_images
 """
 
 _base_ = ['_base_/runtime.py', '_base_/multi_crop_96.py']
+
+from poa_mm.extraction import fill_in
 
 # Images per optimizer step, and per process at a time.
 total_batch = 64
@@ -13,7 +15,8 @@ steps = 1000
 
 model = dict(
     type='SEED',
-    teacher=dict(file='work_dirs/single_vit_small/iter_1000.pth'),
+    teacher=dict(type='FrozenBackbone', backbone=dict(type='$backbone')),
+    teacher_dims='$feature_dims',
     backbone=dict(
         type='ElasticVisionTransformer',
         img_size=96,
@@ -27,6 +30,9 @@ model = dict(
     teacher_temp=0.01,
     student_temp=0.2,
 )
+# The teacher: a member of a recipe's space, and its extracted file.
+teacher_file = 'subnets/mmpretrain/192x8.pth'
+model = fill_in(model, 'single_vit_small', '192x8', 'mmpretrain', teacher_file)
 
 # No local crops, no masks.
 train_dataloader = dict(
@@ -52,6 +58,7 @@ param_scheduler = [
 train_cfg = dict(type='StepTrainLoop', max_iters=steps)
 default_hooks = dict(
     batch_check=dict(type='BatchSizeCheckHook'),
+    backbone_check=dict(type='BackboneCheckHook'),
     logger=dict(interval=20),
     checkpoint=dict(interval=150),
 )

@@ -1,12 +1,14 @@
 """SEED: a pre-trained ViT-L teaches a ViT-S, the "pre-train, then distil" that the paper compares with (POA, table 4).
 
-tools/dist_train.sh configs/seed_vitl_to_vits.py 8 --cfg-options model.teacher.file=work_dirs/single_vitl/iter_X.pth
+tools/extract.py work_dirs/single_vitl/iter_276800.pth --subnets L --out subnets/mmpretrain
+tools/dist_train.sh configs/seed_vitl_to_vits.py 8
 
-The student alone is saved, as a branch: tools/knn.py CONFIG CHECKPOINT --branch student. Optimizer and schedule are
-ours: neither paper tells those of a ViT.
+Only the student is saved. Optimizer and schedule are ours: neither paper states those of a ViT.
 """
 
 _base_ = ['_base_/runtime.py', '_base_/multi_crop_224.py']
+
+from poa_mm.extraction import fill_in
 
 # Images per optimizer step, and per GPU at a time; both global crops of each are seen.
 total_batch = 1024
@@ -18,8 +20,8 @@ steps = 600 * epoch
 
 model = dict(
     type='SEED',
-    # Any pre-training checkpoint (add subnet='L' for one of its sub-networks) or extracted network.
-    teacher=dict(file='work_dirs/single_vitl/iter_276800.pth'),
+    teacher=dict(type='FrozenBackbone', backbone=dict(type='$backbone')),
+    teacher_dims='$feature_dims',
     backbone=dict(
         type='ElasticVisionTransformer',
         img_size=224,
@@ -34,6 +36,9 @@ model = dict(
     student_temp=0.2,
     hidden_dims=2048,
 )
+# The teacher: a member of a recipe's space, and its extracted file.
+teacher_file = 'subnets/mmpretrain/L.pth'
+model = fill_in(model, 'single_vitl', 'L', 'mmpretrain', teacher_file)
 
 # No local crops, no masks.
 train_dataloader = dict(
@@ -60,5 +65,6 @@ param_scheduler = [
 train_cfg = dict(type='StepTrainLoop', max_iters=steps)
 default_hooks = dict(
     batch_check=dict(type='BatchSizeCheckHook'),
+    backbone_check=dict(type='BackboneCheckHook'),
     checkpoint=dict(interval=epoch),
 )

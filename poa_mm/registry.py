@@ -20,7 +20,7 @@ def _child(name: str, *locations: str) -> Registry:
     return Registry(parent.name, parent=parent, scope='poa_mm', locations=list(locations))
 
 
-MODELS = _child('MODELS', 'poa_mm.models', 'poa_mm.distillation')
+MODELS = _child('MODELS', 'poa_mm.models')
 MODEL_WRAPPERS = _child('MODEL_WRAPPERS', 'poa_mm.models')
 DATASETS = _child('DATASETS', 'poa_mm.datasets')
 DATA_SAMPLERS = _child('DATA_SAMPLERS', 'poa_mm.datasets')

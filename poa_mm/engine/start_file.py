@@ -10,9 +10,14 @@ from poa_mm.extraction import ExtractedNetwork
 from poa_mm.models.backbones import family_of
 
 
-def find_pretrained(model: nn.Module) -> tuple[nn.Module | None, dict | None]:
-    """The backbone of a model and its ``init_cfg`` of type ``Pretrained``; ``None`` for what there is not."""
-    backbone = getattr(model, 'backbone', None)
+def find_pretrained(model: nn.Module, part: str = 'backbone') -> tuple[nn.Module | None, dict | None]:
+    """A backbone of a model and its ``init_cfg`` of type ``Pretrained``; ``None`` for what there is not.
+
+    Args:
+        model: The model.
+        part: Its attribute: ``'backbone'``, or ``'teacher'`` of one that distils.
+    """
+    backbone = getattr(model, part, None)
     while backbone is not None:
         init_cfg = getattr(backbone, 'init_cfg', None)
         for cfg in init_cfg if isinstance(init_cfg, list | tuple) else [init_cfg]:

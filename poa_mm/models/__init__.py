@@ -4,6 +4,7 @@ from .heads import *  # noqa: F403
 from .losses import *  # noqa: F403
 from .necks import *  # noqa: F403
 from .poa import POA
+from .seed import SEED
 from .teacher import Teacher
 
-__all__ = ['POA', 'MultiCropPreprocessor', 'Teacher']
+__all__ = ['POA', 'SEED', 'MultiCropPreprocessor', 'Teacher']

@@ -1,4 +1,4 @@
-"""Early word about weights that do not fit the backbone."""
+"""Checks that the file a backbone starts from fits it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class BackboneCheckHook(Hook):
     shape.
 
     The file is the ``checkpoint`` of the backbone's ``init_cfg`` of type ``Pretrained``, also within
-    ``FrozenBackbone``. Without one there is nothing to check. A file that is no path (``https://``,
-    ``torchvision://``) is not checked, which the log says.
+    ``FrozenBackbone``; the ``teacher`` of a model is checked the same way. Without one there is nothing to check. A
+    file that is not a path (``https://``, ``torchvision://``) is not checked, which the log says.
 
     Raises:
         UserError: If the file does not exist.
@@ -47,13 +47,14 @@ class BackboneCheckHook(Hook):
         """Check once: of what a runner calls after it is built, this comes first, before weights are loaded."""
         if not isinstance(runner._train_loop, BaseLoop):
             return  # a test: weights come from the checkpoint under test
-        backbone, init_cfg = find_pretrained(unwrapped(runner))
-        if init_cfg is None:
-            return
-        if '://' in str(init_cfg['checkpoint']):
-            print_log(f'{init_cfg["checkpoint"]} is no file: not compared with the backbone', logger='current')
-            return
-        check_backbone(backbone, init_cfg)
+        for part in ('backbone', 'teacher'):
+            backbone, init_cfg = find_pretrained(unwrapped(runner), part)
+            if init_cfg is None:
+                continue
+            if '://' in str(init_cfg['checkpoint']):
+                print_log(f'{init_cfg["checkpoint"]} is not a file: not compared with the backbone', logger='current')
+            else:
+                check_backbone(backbone, init_cfg)
 
 
 def check_backbone(backbone: nn.Module, init_cfg: Mapping[str, Any]) -> None:
@@ -74,7 +75,8 @@ def check_backbone(backbone: nn.Module, init_cfg: Mapping[str, Any]) -> None:
         )
     found = {loaded_as(backbone, name, prefix): weights[name] for name in names}
     found.pop(None, None)
-    expected = backbone.state_dict()
+    pretrain_only = getattr(backbone, 'pretrain_only', ())  # of an elastic backbone; no extracted file has them
+    expected = {name: value for name, value in backbone.state_dict().items() if name not in pretrain_only}
     missing = [name for name in expected if name not in found]
     shapes = [
         f'{name} is {tuple(found[name].shape)} in the file, {tuple(value.shape)} in the backbone'

@@ -3,7 +3,7 @@ ICLR 2021), which the paper compares with (POA, table 4)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +12,9 @@ from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from torch import Tensor, nn
 
 from poa_mm.errors import UserError
-from poa_mm.extraction import load_extracted, open_network
 from poa_mm.registry import MODELS
+
+from .backbones import FrozenBackbone
 
 
 @MODELS.register_module()
@@ -26,30 +27,30 @@ class SEED(BaseSelfSupervisor):
 
         - mean over images of  sum softmax(t Q / teacher_temp) log softmax(s Q / student_temp)
 
-    The teacher is no part of the checkpoints: it is read from its file at every start.
+    The teacher is not part of the checkpoints: its ``init_cfg`` is read at every start.
 
     Args:
-        backbone: Config of the student, an elastic backbone of one size.
-        teacher: Where the teacher is: ``file``, a pre-training checkpoint or an extracted network, and optionally
-            ``subnet`` (the intact one) and ``branch`` (``'teacher'``), of which an extracted network has one each.
-        student_init: Where the student starts from, likewise; ``None`` for untrained weights.
-        queue_size: Features of the teacher that are kept (SEED: 65 536).
+        backbone: Config of the student, an elastic backbone of one size; ``init_cfg`` may name a file to start from.
+        teacher: Config of a :class:`FrozenBackbone`. The last of its outputs is the image feature ``(N, D)``, or a map
+            ``(N, D, h, w)`` of which the mean is taken.
+        teacher_dims: Size ``D`` of the teacher's image feature.
+        queue_size: Number of teacher features in the queue (SEED: 65 536).
         teacher_temp: Teacher temperature (SEED: 0.01).
         student_temp: Student temperature (SEED: 0.2).
-        hidden_dims: Of the student's projector, two layers with a ReLU between; by default that of its features.
+        hidden_dims: Hidden size of the student's projector, two layers with a ReLU between; by default that of its
+            features.
         data_preprocessor: Config of the preprocessor.
         init_cfg: Initialisation config of MMEngine.
 
     Raises:
-        UserError: If a file is missing.
-        UserError: If a file does not fit, or a number makes no sense.
+        UserError: If the backbone has several sizes, or a number is out of range.
     """
 
     def __init__(
         self,
         backbone: dict,
-        teacher: Mapping[str, str],
-        student_init: Mapping[str, str] | None = None,
+        teacher: dict,
+        teacher_dims: int,
         queue_size: int = 65536,
         teacher_temp: float = 0.01,
         student_temp: float = 0.2,
@@ -69,43 +70,34 @@ class SEED(BaseSelfSupervisor):
         )
         if len(self.backbone.space) != 1:
             raise UserError(f'the student of SEED has one size, but this backbone has {len(self.backbone.space)}')
-        frozen, self.subnet = _open(teacher)
-        # In a list, so that it is no part of the model's parameters and checkpoints.
-        self._frozen = [frozen.requires_grad_(False)]
-        self.student_init = student_init
+        # In a list, so that it is not part of the model's parameters and checkpoints.
+        self._teacher = [MODELS.build(teacher)]
         self.teacher_temp, self.student_temp = teacher_temp, student_temp
-        dims, teacher_dims = self.backbone.feature_dims(), frozen.feature_dims(self.subnet)
+        dims = self.backbone.feature_dims()
         hidden = hidden_dims or dims
         self.projector = nn.Sequential(nn.Linear(dims, hidden), nn.ReLU(), nn.Linear(hidden, teacher_dims))
         self.register_buffer('queue', F.normalize(torch.randn(queue_size, teacher_dims), dim=1))
         self.register_buffer('queue_end', torch.zeros(1, dtype=torch.int64))
 
     @property
-    def frozen(self) -> nn.Module:
-        """The teacher's backbone."""
-        return self._frozen[0]
+    def teacher(self) -> FrozenBackbone:
+        """The frozen teacher."""
+        return self._teacher[0]
 
     def _apply(self, fn: Callable, *args, **kwargs) -> SEED:
         """Moves the teacher to where the model is moved."""
-        self.frozen._apply(fn, *args, **kwargs)
+        self.teacher._apply(fn, *args, **kwargs)
         return super()._apply(fn, *args, **kwargs)
 
     def init_weights(self) -> None:
-        """Initialises the student, from its file if there is one.
-
-        Raises:
-            UserError: If the file holds a network of another size.
-        """
+        """Initialises the student, and the teacher from its file."""
         super().init_weights()
-        if self.student_init is not None:
-            backbone, subnet = _open(self.student_init)
-            load_extracted(self.backbone, backbone.extract(subnet), self.student_init['file'])
+        self.teacher.init_weights()
 
     def loss(self, inputs: dict[str, Tensor], data_samples: None = None) -> dict[str, Tensor]:
-        """Loss of a batch from ``multi_crop_collate``, of which the global crops (N, 3, H, W) are seen."""
+        """Loss of the global crops ``(N, 3, H, W)`` of a batch from ``multi_crop_collate``."""
         crops = inputs['global_crops']
-        with torch.no_grad():
-            target = F.normalize(self.frozen.image_features(crops, self.subnet).float(), dim=1)
+        target = F.normalize(image_feature(self.teacher(crops)).float(), dim=1)
         student = self.projector(self.backbone.image_features(crops))
         with torch.autocast(crops.device.type, enabled=False):
             loss = self.compute_loss(student.float(), target)
@@ -113,11 +105,11 @@ class SEED(BaseSelfSupervisor):
         return dict(loss=loss)
 
     def compute_loss(self, student: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy of the two distributions over the queue and the own teacher feature.
+        """Cross-entropy of the two distributions over the queue and the image's own teacher feature.
 
         Args:
-            student: Projected features (N, D) in fp32, not normalised.
-            target: The teacher's L2-normalised features (N, D).
+            student: Projected features ``(N, D)`` in fp32, not normalised.
+            target: The teacher's L2-normalised features ``(N, D)``.
         """
         queue = self.queue.clone()  # the queue moves on before the backward pass
         student = F.normalize(student, dim=1)
@@ -130,25 +122,13 @@ class SEED(BaseSelfSupervisor):
 
     @torch.no_grad()
     def enqueue(self, target: Tensor) -> None:
-        """Put the features (N, D) of all processes in the places of the oldest ones."""
+        """Replace the oldest features of the queue by those ``(N, D)`` of all processes."""
         features = torch.cat(all_gather(target))[-len(self.queue) :]
         places = (self.queue_end + torch.arange(len(features), device=features.device)) % len(self.queue)
         self.queue.index_copy_(0, places, features)
         self.queue_end.add_(len(features)).remainder_(len(self.queue))
 
 
-def _open(source: Mapping[str, str]) -> tuple[nn.Module, str]:
-    """The backbone of a file in evaluation mode, and the sub-network that is meant.
-
-    Raises:
-        UserError: If the file is missing.
-        UserError: If it does not fit, or a key is unknown.
-    """
-    unknown = set(source) - {'file', 'subnet', 'branch'}
-    if unknown or 'file' not in source:
-        raise UserError(f'a network is given as file, and optionally subnet and branch; got {dict(source)}')
-    opened = open_network(source['file'], branch=source.get('branch', 'teacher'))
-    own = opened.source['branch']
-    if opened.kind == 'extracted' and source.get('branch', own) != own:
-        raise UserError(f'{source["file"]} was extracted from the {own}: branch cannot be {source["branch"]!r}')
-    return opened.backbone, opened.backbone.space.parse(source.get('subnet', 'intact'))
+def image_feature(outputs: Sequence[Tensor]) -> Tensor:
+    """Image features ``(N, D)`` from the outputs of an ordinary backbone, which end in those or in a map."""
+    return outputs[-1].mean((2, 3)) if outputs[-1].ndim == 4 else outputs[-1]

@@ -1,0 +1,60 @@
+"""One process of ``test_seed.py``: two steps on its share of the images.
+
+python seed_worker.py FOLDER RANK
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+
+import poa_mm.models  # noqa: F401
+from poa_mm.extraction import ExtractedNetwork, export_subnet
+from poa_mm.registry import MODELS
+
+TINY = dict(type='ElasticVisionTransformer', img_size=16, patch_size=8, head_dim=8, layer_scale_init_value=0.5)
+LARGE, SMALL = dict(TINY, widths=(16, 32, 8), depths=(2, 4)), dict(TINY, widths=(16, 16, 8), depths=(2, 2))
+
+
+def save_networks(folder):
+    """A random elastic network, and the extracted files of two of its sub-networks: teacher and start of a student."""
+    torch.manual_seed(0)
+    backbone = MODELS.build({'_scope_': 'poa_mm', **LARGE}).eval()
+    for parameter in backbone.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    for subnet in ('24x3', '16x2'):
+        export_subnet(backbone, subnet, folder, {})
+    return backbone
+
+
+def teacher(file):
+    network = ExtractedNetwork.load(file)
+    backbone = {**network.config, 'init_cfg': dict(type='Pretrained', checkpoint=str(file))}
+    return dict(teacher=dict(type='FrozenBackbone', backbone=backbone), teacher_dims=network.feature_dims)
+
+
+def build(folder, backbone=SMALL, subnet='24x3', **kwargs):
+    torch.manual_seed(1)
+    cfg = dict(type='SEED', backbone=backbone, queue_size=10, **teacher(Path(folder, f'{subnet}.pth')), **kwargs)
+    model = MODELS.build({'_scope_': 'poa_mm', **cfg})
+    model.init_weights()
+    return model
+
+
+def images(seed, n=4):
+    return torch.randn(n, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
+
+
+def two_steps(folder, rank, size):
+    """Mean losses and the queue after two steps of this process's share of eight images."""
+    model = build(folder)
+    share = slice(8 // size * rank, 8 // size * (rank + 1))
+    losses = [model.loss(dict(global_crops=images(step, 8)[share]))['loss'].detach() for step in range(2)]
+    return torch.stack(losses), model.queue
+
+
+if __name__ == '__main__':
+    folder, rank = sys.argv[1], int(sys.argv[2])
+    torch.distributed.init_process_group('gloo', init_method=f'file://{folder}/store', world_size=2, rank=rank)
+    torch.save(two_steps(folder, rank, 2), f'{folder}/{rank}.pt')
+    torch.distributed.destroy_process_group()
