@@ -1,4 +1,4 @@
-"""The one error that command lines report as a sentence."""
+"""The errors that command lines report as a sentence."""
 
 
 class UserError(ValueError):
@@ -7,3 +7,20 @@ class UserError(ValueError):
     Command lines print the sentence and exit with code 2. Every other exception is a bug or a failure of the machine
     and keeps its traceback.
     """
+
+
+class RunStopped(Exception):
+    """A training run ends before its last step, by intent.
+
+    Args:
+        message: One sentence that says why and what to do.
+        exit_code: Of the process, so that a script or a scheduler can tell the cases apart.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+NON_FINITE = 3  # exit code: too many steps in a row were not finite
+INTERRUPTED = 75  # exit code: a signal; EX_TEMPFAIL of sysexits.h, run again with --resume

@@ -14,12 +14,13 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
 from poa_mm.compat import DISTRIBUTIONS
 from poa_mm.errors import UserError
 
 from .config_check import check_config
+from .engine.recovery import find_damage, newest_intact
 from .files import load_weights
 from .recipes import find_config
 from .variables import ConfigFile, config_files, read_with_variables
@@ -124,7 +125,7 @@ def _bfloat16_on_cpu(wrapper: ConfigDict) -> None:
 
 
 def set_resume(cfg: Config, checkpoint: str) -> None:
-    """Go on from a checkpoint, or from the newest of the work dir where there is one.
+    """Go on from a checkpoint, or from the newest complete one of the work dir where there is one.
 
     With nothing to resume, ``load_from`` of the config stays: the run starts as it would have.
 
@@ -134,9 +135,9 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
 
     Raises:
         UserError: The file, or the one that the work dir names as its newest, does not exist.
-        UserError: It is damaged, or not of a training run.
+        UserError: It, or every checkpoint of the work dir, is damaged, or it is not of a training run.
     """
-    found = find_latest_checkpoint(cfg.work_dir) if checkpoint == 'auto' else checkpoint
+    found = newest_intact(cfg.work_dir) if checkpoint == 'auto' else checkpoint
     if found is None:
         print_log(f'Nothing to resume in {cfg.work_dir}: training starts from the beginning')
         cfg.resume = False
@@ -145,6 +146,8 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
         raise UserError(f'cannot resume: checkpoint {found!r} does not exist')
     if 'message_hub' not in load_weights(found):
         raise UserError(f'cannot resume: {found} holds weights alone; to start from them write load_from={found}')
+    if checkpoint != 'auto' and (damage := find_damage(found)):
+        raise UserError(f'cannot resume: {found} is damaged ({damage}); --resume alone takes the newest complete one')
     cfg.resume, cfg.load_from = True, str(found)
 
 
@@ -183,6 +186,10 @@ def build_runner(cfg: Config) -> Runner:
         UserError: A type does not exist, or a class does not take a key.
     """
     check_config(cfg)
+    # Under keys, so that a config can change them or leave them out with None.
+    hooks = cfg.setdefault('default_hooks', ConfigDict())
+    for key, kind in (('start_check', 'StartCheckHook'), ('interrupt', 'InterruptHook')):
+        hooks.setdefault(key, dict(type=f'poa_mm.{kind}'))
     from .engine import ScreenRunner
 
     return RUNNERS.build(cfg) if 'runner_type' in cfg else ScreenRunner.from_cfg(cfg)

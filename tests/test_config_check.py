@@ -38,7 +38,11 @@ SEGMENTOR, CLASSIFIER = 'ade20k/upernet_swins_160k.py', 'eval/finetune_vits.py'
             'train_dataloader.collate_fn.mask_rati=3',
             r'mask_rati is not an argument of multi_crop_collate; near are mask_',
         ),
-        (VIT, 'train_dataloader.dataset.dataset.pipeline.0.to_float=1', r'0\.to_float is not .* near are to_float32'),
+        (
+            'eval/finetune_vit_small.py',
+            'train_dataloader.dataset.dataset.pipeline.0.to_float=1',
+            r'0\.to_float is not .* near are to_float32',
+        ),
         (VIT, 'train_dataloader.dataset.dataset.with_labels=1', r'with_labels is not .* near are with_label'),
         (VIT, 'optim_wrapper.clip_grads=3', r'optim_wrapper\.clip_grads is not .*PoaOptimWrapper; near are clip_grad'),
         (VIT, 'optim_wrapper.optimizer.weight_deca=3', r'optimizer\.weight_deca is not an argument of AdamW; near'),

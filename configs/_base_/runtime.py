@@ -3,6 +3,7 @@ default_scope = 'poa_mm'
 default_hooks = dict(
     runtime_info=dict(type='LazyRuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
+    finite_check=dict(type='FiniteCheckHook', limit=50),
     logger=dict(type='LoggerHook', interval=50),
     progress=dict(type='ProgressHook'),
     param_scheduler=dict(type='ParamSchedulerHook'),

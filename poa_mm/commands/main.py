@@ -11,7 +11,7 @@ from importlib import import_module
 
 import poa_mm
 from poa_mm.compat import DISTRIBUTIONS
-from poa_mm.errors import UserError
+from poa_mm.errors import RunStopped, UserError
 
 COMMANDS = (
     'train',
@@ -47,8 +47,8 @@ def build_parser() -> ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command.
 
-    A :class:`UserError` or a missing package ends the program with one sentence and exit code 2; every other exception
-    is a bug or a failure of the machine and keeps its traceback.
+    A :class:`UserError` or a missing package ends the program with one sentence and exit code 2, a :class:`RunStopped`
+    with one sentence and its own; every other exception is a bug or a failure of the machine and keeps its traceback.
 
     Args:
         arguments: Of the command line, the name of the command first; default: those of this process.
@@ -58,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         args.run(args)
     except UserError as error:
         _stop(args.command, str(error))
+    except RunStopped as stop:
+        print(f'poa {args.command}: {stop}', file=sys.stderr)
+        sys.exit(stop.exit_code)
     except ModuleNotFoundError as error:
         package = (error.name or '').partition('.')[0]
         if package not in DISTRIBUTIONS:

@@ -22,6 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
+    from poa_mm.engine.interrupt import catch_signals
     from poa_mm.launch import build_runner, enable_amp, load_config, open_data, prepare_processes, set_resume
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher, args.local_rank)
@@ -34,6 +35,7 @@ def run(args: Namespace) -> None:
     if args.resume:
         set_resume(cfg, args.resume)
     prepare_processes(cfg)
+    catch_signals()  # before worker processes start
     runner = build_runner(cfg)
     open_data(runner, 'train', 'val')
     runner.train()

@@ -47,6 +47,7 @@ class CosineParam(_ParamScheduler):
             raise UserError(f'A cosine multiplies its start: {param_name} must be above 0, got {self.start}.')
         self.final = final
         self.warmup = warmup
+        self.steps = steps
         self.total = full_length(steps, run_fraction)
         super().__init__(optimizer, param_name, by_epoch=False)
 

@@ -165,6 +165,25 @@ def test_slurm_command(toy):
     assert text.strip().endswith('train.py plain.py --launcher slurm --amp')
 
 
+def test_slurm_job_that_is_queued_again(toy):
+    """Slurm's commands are replaced: ``sbatch`` runs the script of the job, ``srun`` ends as an interrupted run."""
+    commands = dict(
+        sbatch='echo "sbatch $@"; for word; do script=$word; done; SLURM_JOB_ID=77 bash -c "$script"',
+        srun='echo "srun $@"; exit ${CODE}',
+        scontrol='echo "scontrol $@"',
+    )
+    for name, script in commands.items():
+        (toy / name).write_text(f'#!/bin/bash\n{script}\n')
+        (toy / name).chmod(0o755)
+    for code, queued in [(75, True), (3, False), (0, False)]:
+        settings = [f'PATH={toy}:{os.environ["PATH"]}', 'REQUEUE=1', 'GRACE=300', f'CODE={code}']
+        status, text = run(toy, 'env', *settings, TOOLS / 'slurm_train.sh', 'gpu', 'my job', 'plain.py', '--amp')
+        assert status == code, text
+        assert '--requeue --open-mode=append --signal=USR1@300 --wrap' in text
+        assert 'train.py plain.py --launcher slurm --amp --resume' in text
+        assert ('scontrol requeue 77' in text) == queued
+
+
 def test_mistake_of_the_user_is_one_sentence(tmp_path):
     """Found only when the data is built, well after the command line was read."""
     config = TOOLS.parent / 'configs/poa_vit_small.py'

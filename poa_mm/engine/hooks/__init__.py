@@ -4,10 +4,13 @@ from .backbone_check import BackboneCheckHook
 from .batch_size import BatchSizeCheckHook
 from .checkpoint import AtomicCheckpointHook
 from .dataset_check import DatasetCheckHook
+from .finite_check import FiniteCheckHook
 from .freeze_last_layer import FreezeLastLayerHook
+from .interrupt import InterruptHook
 from .label_map_check import LabelMapCheckHook
 from .progress import ProgressHook
 from .runtime_info import LazyRuntimeInfoHook
+from .start_check import StartCheckHook
 from .teacher_ema import TeacherEMAHook
 
 __all__ = [
@@ -15,9 +18,12 @@ __all__ = [
     'BackboneCheckHook',
     'BatchSizeCheckHook',
     'DatasetCheckHook',
+    'FiniteCheckHook',
     'FreezeLastLayerHook',
+    'InterruptHook',
     'LabelMapCheckHook',
     'LazyRuntimeInfoHook',
     'ProgressHook',
+    'StartCheckHook',
     'TeacherEMAHook',
 ]

@@ -39,6 +39,7 @@ class TeacherEMAHook(Hook):
             raise UserError(f'Momentum must be from 0 to 1, got start={start} and final={final}.')
         self.start = start
         self.final = final
+        self.steps = steps
         self.total = full_length(steps, run_fraction)
 
     def before_train(self, runner: Runner) -> None:

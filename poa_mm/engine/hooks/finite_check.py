@@ -1,0 +1,61 @@
+"""Ends a run that no longer learns because every step is non-finite."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from poa_mm.errors import NON_FINITE, RunStopped, UserError
+from poa_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class FiniteCheckHook(Hook):
+    """Ends a run after so many optimizer steps in a row that were skipped because loss or gradients were not finite.
+
+    The optimizer wrapper (:class:`PoaOptimWrapper`) skips such steps, so the weights stay finite, but the run would go
+    on without learning until it ends with exit code 0. Steps are counted on the device, and the count is fetched every
+    ``interval`` steps. With fp16, steps are not counted while the gradient scaler still lowers its factor: these are
+    its calibration.
+
+    Args:
+        limit: Skipped steps in a row that end the run.
+        interval: Steps between two looks at the count.
+
+    Raises:
+        RunStopped: With exit code 3.
+        UserError: If an argument is below 1.
+    """
+
+    priority = 'LOW'  # before the checkpoint hook
+
+    def __init__(self, limit: int = 50, interval: int = 10) -> None:
+        if limit < 1 or interval < 1:
+            raise UserError(f'limit and interval of FiniteCheckHook must be at least 1, got {limit} and {interval}')
+        self.limit, self.interval = limit, interval
+
+    def before_train(self, runner: Runner) -> None:
+        """Start to count."""
+        self.row = self.longest = None
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Count, and look at times."""
+        wrapper = runner.optim_wrapper
+        finite = getattr(wrapper, 'finite', None)
+        if finite is None:
+            return
+        if self.row is None:
+            self.row = self.longest = torch.zeros_like(finite)
+        counted = 1 - finite
+        if (scaler := getattr(wrapper, 'loss_scaler', None)) is not None:
+            counted = counted * (scaler._scale < 1)
+        self.row = (self.row + counted) * (1 - finite)
+        self.longest = torch.maximum(self.longest, self.row)
+        if self.every_n_train_iters(runner, self.interval) and self.longest.item() >= self.limit:
+            raise RunStopped(
+                f'{self.limit} optimizer steps in a row had a non-finite loss or gradient, the last of them step '
+                f'{runner.iter + 1}; the last checkpoint is finite. Resume it with a lower learning rate, '
+                'without fp16, or without the images of these steps',
+                NON_FINITE,
+            )

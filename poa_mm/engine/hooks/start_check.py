@@ -1,0 +1,145 @@
+"""Checks before the first step: what is resumed, and what would silently train wrongly."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+from mmengine.runner.base_loop import BaseLoop
+
+from poa_mm.datasets.sampler import SeededInfiniteSampler
+from poa_mm.datasets.views import ViewsDataset
+from poa_mm.errors import UserError
+from poa_mm.files import load_weights
+from poa_mm.models.poa import POA
+from poa_mm.registry import HOOKS
+
+from ..resume import check_resume, differing, listed
+from ..schedulers import CosineParam
+from .common import unwrapped
+from .teacher_ema import TeacherEMAHook
+
+
+@HOOKS.register_module()
+class StartCheckHook(Hook):
+    """Checks a run before its weights are loaded; ``poa train`` adds it to every config.
+
+    A checkpoint to resume must be of this model and optimizer (:func:`check_resume`). Pre-training with
+    :class:`POA` also needs
+
+    - :class:`SeededInfiniteSampler`: with another sampler, every pass shows the same crops of an image;
+    - :class:`TeacherEMAHook`: without it the teacher, which extraction takes, never moves;
+    - schedules that do not end before the run;
+    - of ``load_from``, a checkpoint of the same networks;
+    - a mask grid that fits the crops, which otherwise is found only when the masked-patch loss starts.
+
+    Raises:
+        UserError: One of these is not so.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_run(self, runner: Runner) -> None:
+        """Check once; MMEngine loads weights after this."""
+        if not isinstance(runner._train_loop, BaseLoop):
+            return  # a test
+        if runner._resume and runner._load_from:
+            check_resume(runner._load_from, runner)
+        model = unwrapped(runner)
+        if not isinstance(model, POA):
+            return
+        check_sampler(runner)
+        check_schedules(runner)
+        if runner._load_from and not runner._resume:
+            check_start(runner._load_from, model)
+        check_mask_grid(runner, model)
+
+
+def check_sampler(runner: Runner) -> None:
+    """Refuse other samplers than ours.
+
+    Raises:
+        UserError: It is another.
+    """
+    sampler = runner.train_dataloader.sampler
+    if isinstance(runner.train_dataloader.dataset, ViewsDataset) and not isinstance(sampler, SeededInfiniteSampler):
+        raise UserError(
+            f'train_dataloader.sampler must be SeededInfiniteSampler, got {type(sampler).__name__}: with it every pass '
+            'would show the same crops of an image'
+        )
+
+
+def check_schedules(runner: Runner) -> None:
+    """Refuse a run without a moving teacher, or with schedules that end before it; warn of longer ones.
+
+    Raises:
+        UserError: There is no :class:`TeacherEMAHook`, or a schedule is too short.
+    """
+    steps = runner.train_loop.max_iters
+    ema = [hook for hook in runner.hooks if isinstance(hook, TeacherEMAHook)]
+    if not ema:
+        raise UserError(
+            'the config has no TeacherEMAHook, so the teacher would never move: set '
+            "default_hooks.teacher=dict(type='TeacherEMAHook', start=..., final=..., steps=...)"
+        )
+    schedulers = runner.param_schedulers if isinstance(runner.param_schedulers, list) else []
+    for schedule in [*ema, *(s for s in schedulers if isinstance(s, CosineParam))]:
+        difference = (
+            f'{type(schedule).__name__} has steps={schedule.steps}, but train_cfg.max_iters is {steps} (in our '
+            'recipes, the variable steps sets both)'
+        )
+        if schedule.steps < steps:
+            raise UserError(f'{difference}: the run must not be longer than its schedules')
+        if schedule.steps > steps:  # a trial of a few steps
+            print_log(f'{difference}: the run ends before its schedules do', 'current', logging.WARNING)
+
+
+def check_start(path: str, model: POA) -> None:
+    """Refuse ``load_from`` of other networks, of which MMEngine would load whatever has a name and shape in common.
+
+    Raises:
+        UserError: The file lacks a weight of the student's or the teacher's backbone, or has it in another shape.
+    """
+    if '://' in path:
+        return
+    contents = load_weights(path)
+    weights = {name.removeprefix('module.'): value for name, value in contents.get('state_dict', contents).items()}
+    expected = {k: v for k, v in model.state_dict().items() if k.startswith(('backbone.', 'teacher.backbone.'))}
+    problems = [*differing({name: weights[name] for name in expected if name in weights}, expected)]
+    if problems:
+        raise UserError(
+            f'load_from={path} does not fit the networks of this config: {listed(problems)} (to start from a backbone '
+            "alone, use model.backbone.init_cfg=dict(type='Pretrained', checkpoint=...))"
+        )
+
+
+def check_mask_grid(runner: Runner, model: POA) -> None:
+    """Run the smallest network on one empty image with an empty mask.
+
+    Raises:
+        UserError: The grid of ``collate_fn`` does not fit the global crops.
+    """
+    grid = getattr(runner.train_dataloader.collate_fn, 'keywords', {}).get('grid')
+    dataset = runner.train_dataloader.dataset
+    if grid is None or not isinstance(dataset, ViewsDataset):
+        return
+    size = dataset.views['global_1'].size
+    parameter = next(model.parameters())
+    image = torch.zeros(1, 3, size, size, device=parameter.device)
+    masks = torch.zeros(1, grid[0] * grid[1], dtype=torch.bool, device=parameter.device)
+    backbone = model.teacher.backbone
+    training = backbone.training
+    try:
+        if grid[0] != grid[1]:
+            raise UserError('crops are square')
+        with torch.no_grad():
+            backbone.eval()([image], masks, backbone.space.smallest)
+    except UserError as error:
+        raise UserError(
+            f'train_dataloader.collate_fn.grid={tuple(grid)} does not fit global crops of {size} px: {error}'
+        ) from error
+    finally:
+        backbone.train(training)

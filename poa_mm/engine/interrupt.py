@@ -1,0 +1,37 @@
+"""Signals that ask a run to stop: the first is remembered, the second ends the process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+
+# Slurm: SIGUSR1 by --signal, SIGTERM on preemption. Ctrl-C is SIGINT.
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+_received: list[int] = []
+
+
+def catch_signals() -> None:
+    """Remember SIGTERM, SIGUSR1 and SIGINT from here on; again for one of them, the process ends at once.
+
+    To be called before worker processes start: Slurm and the terminal send signals to these too, and a worker that
+    ends takes the run with it. Does nothing outside the main thread, where Python does not allow it.
+    """
+    if threading.current_thread() is threading.main_thread():
+        _received.clear()
+        for number in SIGNALS:
+            signal.signal(number, _remember)
+
+
+def received() -> int | None:
+    """Number of the first signal, ``None`` if there was none."""
+    return _received[0] if _received else None
+
+
+def _remember(number: int, frame: FrameType | None) -> None:
+    if _received:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    _received.append(number)
