@@ -12,7 +12,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument('work_dir', metavar='WORK_DIR', help='folder of the run')
     parser.add_argument(
-        '--out', type=result_folder, metavar='DIR', help='folder for curves.png and curves.html (default: WORK_DIR)'
+        '--out',
+        type=result_folder,
+        metavar='DIR',
+        help='write curves.png and curves.html into this folder (default: WORK_DIR)',
     )
 
 

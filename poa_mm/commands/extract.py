@@ -3,12 +3,14 @@
 import sys
 from argparse import ArgumentParser, Namespace
 
-from poa_mm.arguments import add_branch
+from poa_mm.arguments import add_branch, result_folder
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('checkpoint', help='pre-training checkpoint')
-    parser.add_argument('--out', required=True, metavar='DIR', help='folder for the extracted networks')
+    parser.add_argument(
+        '--out', type=result_folder, required=True, metavar='DIR', help='write the extracted networks into this folder'
+    )
     parser.add_argument(
         '--subnets',
         nargs='+',
@@ -18,7 +20,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument('--config', help='pre-training config (default: the one in the checkpoint)')
     parser.add_argument(
-        '--format', default='mmpretrain', help='toolbox that the networks are for: mmpretrain, mmdet or mmseg'
+        '--format',
+        default='mmpretrain',
+        help='toolbox that the networks are for: mmpretrain, mmdet or mmseg (default: mmpretrain)',
     )
     add_branch(parser)
 

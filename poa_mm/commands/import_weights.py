@@ -10,9 +10,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         'source', help='.pth, .bin or .safetensors, or a folder of transformers or timm; names are recognised'
     )
-    parser.add_argument('config', help='pre-training config; its intact network is the one of the source')
+    parser.add_argument('config', help='config file of a pre-training; its intact network is the one of the source')
     parser.add_argument(
-        '--out', required=True, type=result_file_ending('.pth'), metavar='FILE.pth', help='checkpoint for load_from'
+        '--out',
+        required=True,
+        type=result_file_ending('.pth'),
+        metavar='FILE.pth',
+        help='write the checkpoint, for load_from, into this file',
     )
     add_branch(parser)
     add_cfg_options(parser)

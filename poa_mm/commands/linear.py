@@ -19,7 +19,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=None,
         help='compute the features of the centre crops once and keep them, instead of random crops',
     )
-    parser.add_argument('--save', metavar='FILE.pth', help='file for the state and for the best classifiers')
+    parser.add_argument(
+        '--save', metavar='FILE.pth', help='file for the state and for the best classifiers (default: not kept)'
+    )
     parser.add_argument('--save-interval', type=int, default=1000, help='iterations between two saves (default: 1000)')
     parser.add_argument('--resume', action='store_true', help='continue from the file of --save if it exists')
 

@@ -14,6 +14,7 @@ from poa_mm.errors import UserError
 if TYPE_CHECKING:
     from poa_mm.evaluation import EvalOptions
 
+CONFIG = '(default: from the config)'
 DATA_OPTIONS = ('train', 'val', 'resize', 'crop')
 
 
@@ -42,17 +43,19 @@ def add_protocol_arguments(parser: ArgumentParser, thumbnails: bool = True, val:
     parser.add_argument('--untrained', action='store_true', help='also evaluate untrained weights')
     if thumbnails:
         parser.add_argument('--thumbnails', action='store_true', help='also evaluate raw pixels, 8 x 8')
-    data = parser.add_argument_group('data (default: from the config)')
-    data.add_argument('--train', metavar='DIR', help='training (gallery) images: one sub-folder per class')
+    data = parser.add_argument_group('data')
+    data.add_argument('--train', metavar='DIR', help=f'training (gallery) images: one sub-folder per class {CONFIG}')
     if val:
-        data.add_argument('--val', metavar='DIR', help='validation images, same layout')
+        data.add_argument('--val', metavar='DIR', help=f'validation images, same layout {CONFIG}')
     data.add_argument('--resize', type=int, help='short side in pixels (default: 8/7 of the crop)')
     data.add_argument('--crop', type=int, help="centre crop in pixels (default: the model's input size)")
     parser.add_argument('--batch-size', type=int, default=64, help='images at a time in each process (default: 64)')
     parser.add_argument('--workers', type=int, default=2, help='data-loading workers of each process (default: 2)')
-    parser.add_argument('--amp', action='store_true', help='features in bfloat16')
+    parser.add_argument('--amp', action='store_true', help='mixed precision: features in bfloat16')
     parser.add_argument('--seed', type=int, help="random seed (default: the config's, or 0)")
-    parser.add_argument('--out', type=result_file, metavar='FILE.json', help='result file')
+    parser.add_argument(
+        '--out', type=result_file, metavar='FILE.json', help='write the result file (default: print only)'
+    )
     add_cfg_options(parser)
     add_launcher(parser)
 

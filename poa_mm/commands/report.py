@@ -12,17 +12,21 @@ from poa_mm.arguments import result_folder
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('results', nargs='+', metavar='FILE.json|DIR', help='results of one elastic network')
     parser.add_argument(
-        '--single', nargs='+', default=[], metavar='FILE.json', help='k-NN results of networks trained alone'
+        '--single',
+        nargs='+',
+        default=[],
+        metavar='FILE.json',
+        help='k-NN results of networks trained alone (default: none)',
     )
     parser.add_argument(
         '--out',
         type=result_folder,
         required=True,
         metavar='DIR',
-        help='folder for report.md, and of k-NN knn.md, size_curve.png and heat_map.png',
+        help='write report.md, and of k-NN knn.md, size_curve.png and heat_map.png, into this folder',
     )
     parser.add_argument('--k', type=int, help='number of neighbours (default: the best of each network)')
-    parser.add_argument('--title', default='', help='title of the pictures')
+    parser.add_argument('--title', default='', help='title of the pictures (default: none)')
 
 
 def run(args: Namespace) -> None:

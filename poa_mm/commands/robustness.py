@@ -23,8 +23,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument('--k', type=int, help='number of neighbours (default: 20)')
     picture = result_file_ending('.png', '.pdf', '.svg')
-    parser.add_argument('--picture', type=picture, metavar='FILE.png', help='plot the curves into this file')
-    parser.add_argument('--title', default='', help='title of the picture')
+    parser.add_argument(
+        '--picture', type=picture, metavar='FILE.png', help='plot the curves into this file (default: no picture)'
+    )
+    parser.add_argument('--title', default='', help='title of the picture (default: none)')
 
 
 def run(args: Namespace) -> None:

@@ -27,21 +27,41 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument('checkpoint', help='pre-training checkpoint')
     budget = parser.add_argument_group('budget, at least one')
-    budget.add_argument('--max-params', type=amount('M', 'G'), metavar='30M', help='most parameters')
-    budget.add_argument('--max-flops', type=amount('G'), metavar='5G', help='most multiply-accumulates for one image')
-    budget.add_argument('--max-latency', type=amount('ms'), metavar='8ms', help='longest time of a batch, measured')
+    budget.add_argument(
+        '--max-params', type=amount('M', 'G'), metavar='30M', help='most parameters (default: no limit)'
+    )
+    budget.add_argument(
+        '--max-flops',
+        type=amount('G'),
+        metavar='5G',
+        help='most multiply-accumulates for one image (default: no limit)',
+    )
+    budget.add_argument(
+        '--max-latency', type=amount('ms'), metavar='8ms', help='longest time of a batch, measured (default: no limit)'
+    )
     quality = parser.add_mutually_exclusive_group(required=True)
-    quality.add_argument('--results', metavar='KNN.json', help='accuracies, written by poa knn --subnets all --out')
     quality.add_argument(
-        '--images', metavar='DIR', help='any images, without labels: features are compared with the intact network'
+        '--results', metavar='KNN.json', help='accuracies, written by poa knn --subnets all --out (default: --images)'
+    )
+    quality.add_argument(
+        '--images',
+        metavar='DIR',
+        help='any images, without labels: features are compared with the intact network (default: --results)',
     )
     parser.add_argument('--image-size', type=positive, metavar='PX', help='for cost (default: that of the training)')
     parser.add_argument('--batch', type=positive, default=1, metavar='N', help='for latency (default: 1)')
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu', help='for latency (default: cpu)')
     parser.add_argument('--threads', type=positive, metavar='N', help='for latency on a CPU (default: all cores)')
     parser.add_argument('--number', type=positive, default=256, metavar='N', help='images to compare (default: 256)')
-    parser.add_argument('--branch', choices=['teacher', 'student'], default='teacher', help='default: teacher')
-    parser.add_argument('--out', type=result_folder, metavar='DIR', help='folder for select.md and select.png')
+    parser.add_argument(
+        '--branch', choices=['teacher', 'student'], default='teacher', help='of the checkpoint (default: teacher)'
+    )
+    parser.add_argument(
+        '--out',
+        type=result_folder,
+        metavar='DIR',
+        help='write select.md and select.png into this folder (default: print only)',
+    )
 
 
 def run(args: Namespace) -> None:

@@ -20,9 +20,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--out',
         type=result_file_ending('.json', '.pkl'),
-        help='FILE.json for the metrics as a result file, FILE.pkl for the predictions',
+        metavar='FILE.json|FILE.pkl',
+        help='write the metrics as a result file, or the predictions (default: print only)',
     )
-    parser.add_argument('--show-dir', help='draw the predictions into this folder')
+    parser.add_argument(
+        '--show-dir', metavar='DIR', help='draw the prediction of every image into this folder (default: not drawn)'
+    )
     add_launch_arguments(parser)
 
 
@@ -72,7 +75,7 @@ def prepare_test(cfg: Config, checkpoint: str, out: str | None, show_dir: str | 
 def _draw_into(cfg: Config, folder: str) -> None:
     """Enable the visualization hook of the config's toolbox."""
     options = {
-        'VisualizationHook': dict(enable=True, out_dir=folder),  # mmpretrain
+        'VisualizationHook': dict(enable=True, interval=1, out_dir=folder),  # mmpretrain's; every 5000th by default
         'DetVisualizationHook': dict(draw=True, test_out_dir=str(Path(folder).resolve())),
         'SegVisualizationHook': dict(draw=True),  # draws into the visualizer's own folder
     }

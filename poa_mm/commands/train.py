@@ -12,11 +12,19 @@ def add_arguments(parser: ArgumentParser) -> None:
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='continue from this checkpoint; without a value from the newest in the work dir',
+        help='continue from this checkpoint; without a value from the newest in the work dir (default: start anew)',
     )
-    parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument(
-        '--vis', nargs='+', default=[], choices=['tensorboard', 'wandb'], help='where curves and pictures also go'
+        '--amp',
+        action='store_true',
+        help='mixed precision: bfloat16, or float16 with loss scaling where MMEngine drives a GPU',
+    )
+    parser.add_argument(
+        '--vis',
+        nargs='+',
+        default=[],
+        choices=['tensorboard', 'wandb'],
+        help='where curves and pictures also go (default: files)',
     )
     add_launch_arguments(parser)
 

@@ -12,8 +12,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         'files', nargs='*', metavar='FILE.pth', help='pre-training checkpoints and extracted networks, side by side'
     )
-    parser.add_argument('--out', type=result_folder, required=True, metavar='DIR', help='folder for the pictures')
-    parser.add_argument('--images', metavar='DIR|CONFIG.py', help='any folder of images, or a config that has knn.val')
+    parser.add_argument(
+        '--out',
+        type=result_folder,
+        required=True,
+        metavar='DIR',
+        help='write the pictures and the page into this folder',
+    )
+    parser.add_argument(
+        '--images',
+        metavar='DIR|CONFIG.py',
+        help='any folder of images, or a config that has knn.val (default: none; needed for FILE.pth)',
+    )
     parser.add_argument(
         '--subnets',
         nargs='+',
@@ -35,7 +45,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar='N',
         help='images among which neighbours and shared prototypes are looked for (default: 200)',
     )
-    parser.add_argument('--inputs', metavar='CONFIG.py', help='also the crops and masks that this recipe starts with')
+    parser.add_argument(
+        '--inputs', metavar='CONFIG.py', help='also the crops and masks that this recipe starts with (default: none)'
+    )
     add_cfg_options(parser)
 
 

@@ -137,7 +137,7 @@ class ExtractedNetwork:
     def from_contents(cls, contents: Mapping[str, Any], path: str | Path) -> ExtractedNetwork:
         """The network of a file that has been read already."""
         if not is_extracted(contents):
-            raise UserError(f'{path} is not an extracted sub-network: write one with tools/extract.py')
+            raise UserError(f'{path} is not an extracted sub-network: write one with poa extract')
         meta, weights = contents['meta'], contents.get('state_dict')
         if not isinstance(weights, Mapping):
             raise UserError(f'{path} is not an extracted sub-network: it has no weights')

@@ -40,7 +40,7 @@ class LoadedNetwork:
 
 
 def open_network(path: str | Path, cfg: Config | None = None, branch: str | None = None) -> LoadedNetwork:
-    """Open a pre-training checkpoint or a file of ``tools/extract.py``. Nothing in it is executed.
+    """Open a pre-training checkpoint or a file of ``poa extract``. Nothing in it is executed.
 
     Args:
         path: The file.

@@ -1,5 +1,6 @@
 """The command line itself: quick help, mistakes as one sentence, tracebacks of bugs, thin doors."""
 
+import argparse
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 
 import poa_mm
 from poa_mm.commands import knn, main
-from poa_mm.commands.main import COMMANDS
+from poa_mm.commands.main import COMMANDS, build_parser
 from poa_mm.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,3 +92,34 @@ def test_only_the_first_process_reports_at_once(monkeypatch):
         with pytest.raises(SystemExit):
             main(['knn', 'x.pth'])
     assert len(waited) == 1 and waited[0] > 0
+
+
+def options():
+    """``(command, option)`` of all parsers."""
+    (commands,) = (action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return [(name, action) for name, parser in commands.choices.items() for action in parser._actions]
+
+
+def test_every_option_has_help_and_says_its_default():
+    silent = [(name, action.dest) for name, action in options() if not action.help]
+    optional = [(name, a) for name, a in options() if a.option_strings and not a.required and a.nargs != 0]
+    exempt = ('cfg_options', 'local_rank')  # changes nothing; set by launchers
+    no_default = [(name, a.dest) for name, a in optional if 'default: ' not in a.help and a.dest not in exempt]
+    assert (silent, no_default) == ([], [])
+    wrong = [
+        (name, a.dest, a.default)
+        for name, a in optional
+        if isinstance(a.default, int) and a.dest != 'local_rank' and f'default: {a.default}' not in a.help
+    ]
+    assert wrong == []
+
+
+def test_options_mean_the_same_in_all_commands():
+    meaning = {
+        'out': lambda a: a.help.startswith('write ') and a.metavar.startswith(('DIR', 'FILE.')) and a.type,
+        'amp': lambda a: a.help.startswith('mixed precision') and a.nargs == 0,
+        'config': lambda a: 'default: the one in the checkpoint' in a.help or a.help.startswith('config file'),
+        'cfg_options': lambda a: a.help.startswith('change the config'),
+    }
+    found = [(name, a.dest, bool(meaning[a.dest](a))) for name, a in options() if a.dest in meaning]
+    assert len(found) > 20 and [each for each in found if not each[2]] == []

@@ -28,6 +28,7 @@ def test_projection_layer_is_that_of_the_head(tmp_path):
         (dict(hidden_dims=6), 'it has no part of'),
         (dict(in_channels=16), 'it has no part of'),
         (dict(head=2), r'no weights named teacher\.head\.heads\.2\.mlp\.0'),
+        (dict(checkpoint='no.pth'), r'no\.pth does not exist: .* written by poa train'),
     ]:
         neck = MODELS.build({**dict(type='ProjectionLayer', in_channels=8, hidden_dims=8, checkpoint=path), **wrong})
         with pytest.raises(ValueError, match=message):

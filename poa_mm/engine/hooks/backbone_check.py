@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -65,13 +66,20 @@ def check_backbone(backbone: nn.Module, init_cfg: Mapping[str, Any]) -> None:
         UserError: If it does not fit.
     """
     path, prefix = init_cfg['checkpoint'], init_cfg.get('prefix')
+    if not Path(path).is_file():
+        folder = Path(path).parent
+        toolbox = f' --format {folder.name}' if folder.name in ('mmdet', 'mmseg') else ''
+        raise UserError(
+            f'{path} does not exist; it is written by: '
+            f'poa extract CHECKPOINT --subnets {Path(path).stem}{toolbox} --out {folder}'
+        )
     contents = load_weights(path)
     weights = contents.get('state_dict', contents)
     names = [name for name, value in weights.items() if isinstance(value, Tensor)]
     if any(name.startswith('teacher.backbone.') for name in names):
         raise UserError(
             f'{path} is a pre-training checkpoint, which holds all sub-networks: extract one first, with '
-            'tools/extract.py and the --format of the toolbox'
+            'poa extract and the --format of the toolbox'
         )
     found = {loaded_as(backbone, name, prefix): weights[name] for name in names}
     found.pop(None, None)
@@ -95,7 +103,7 @@ def check_backbone(backbone: nn.Module, init_cfg: Mapping[str, Any]) -> None:
         listed = '; '.join(f'{kind}: {items}' for kind, items in problems.items() if items)
         raise UserError(
             f'{path}{_origin(contents)} does not fit the backbone {type(backbone).__name__}: {listed}; '
-            "the file must hold the backbone's size, written by tools/extract.py with the --format of its toolbox"
+            "the file must hold the backbone's size, written by poa extract with the --format of its toolbox"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -70,6 +71,11 @@ class ProjectionLayer(BaseModule):
         super().init_weights()
         if self.checkpoint is None:
             return
+        if not Path(self.checkpoint).is_file():
+            raise UserError(
+                f'{self.checkpoint} does not exist: it is the pre-training checkpoint whose projection head is taken, '
+                'written by poa train; model.neck.checkpoint=FILE names another'
+            )
         weights = load_weights(self.checkpoint).get('state_dict', {})
         if f'{self.name}weight' not in weights:
             raise UserError(f'{self.checkpoint} has no weights named {self.name}*')

@@ -8,6 +8,7 @@ from mmpretrain.models import ResNet, SwinTransformer, VisionTransformer
 
 from poa_mm.commands import main
 from poa_mm.engine.hooks.backbone_check import check_backbone
+from poa_mm.errors import UserError
 from poa_mm.models import StaticResNet
 
 # isort: split
@@ -121,6 +122,9 @@ def test_what_does_not_fit(file, tmp_path):
     pretraining = save(tmp_path / 'iter.pth', {'teacher.backbone.cls_token': torch.zeros(1), 'head': torch.zeros(1)})
     with pytest.raises(ValueError, match=r'pre-training checkpoint.*extract one first'):
         check(vit(), pretraining)
+    for folder, option in [('mmdet', ' --format mmdet'), ('mmpretrain', '')]:
+        with pytest.raises(UserError, match=f'poa extract CHECKPOINT --subnets 16x2{option} --out no/{folder}$'):
+            check(vit(), f'no/{folder}/16x2.pth')
     (tmp_path / 'text.pth').write_text('hello')
     with pytest.raises(ValueError, match='not a PyTorch checkpoint'):
         check(vit(), tmp_path / 'text.pth')
