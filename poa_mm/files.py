@@ -82,6 +82,15 @@ def _check_archive(path: Path) -> None:
         raise UserError(f'{path} is a compressed archive, which torch.save does not write')
 
 
+def first_non_finite(weights: Mapping[str, Tensor]) -> str | None:
+    """Name of a tensor that holds NaN or infinity, ``None`` if all are finite. Waits for the device once."""
+    floats = {name: value for name, value in weights.items() if value.is_floating_point()}
+    if not floats:
+        return None
+    finite = torch.stack([value.isfinite().all() for value in floats.values()]).tolist()
+    return None if all(finite) else list(floats)[finite.index(False)]
+
+
 def differing_shapes(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Iterator[tuple[str, str, str]]:
     """Names of weights of other shapes than expected, with both shapes as text; ``missing`` where one has none."""
     for name in dict.fromkeys([*expected, *found]):

@@ -20,7 +20,6 @@ from poa_mm.compat import DISTRIBUTIONS
 from poa_mm.errors import UserError
 
 from .config_check import check_config
-from .engine.recovery import find_damage, newest_intact
 from .files import load_weights
 from .recipes import find_config
 from .variables import ConfigFile, config_files, read_with_variables
@@ -137,6 +136,8 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
         UserError: The file, or the one that the work dir names as its newest, does not exist.
         UserError: It, or every checkpoint of the work dir, is damaged, or it is not of a training run.
     """
+    from .engine.recovery import find_damage, newest_intact
+
     found = newest_intact(cfg.work_dir) if checkpoint == 'auto' else checkpoint
     if found is None:
         print_log(f'Nothing to resume in {cfg.work_dir}: training starts from the beginning')

@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from poa_mm.errors import UserError
-from poa_mm.files import differing_shapes, load_weights
+from poa_mm.files import differing_shapes, first_non_finite, load_weights
 from poa_mm.models.backbones import ElasticBackbone
 from poa_mm.registry import MODELS, check_registered
 
@@ -46,6 +46,7 @@ def load_pretrained(
 
     Raises:
         UserError: If the file does not exist.
+        UserError: If it holds NaN or infinite values.
         UserError: If it is no pre-training checkpoint, or one of another space than the config's.
     """
     if branch not in (None, *PREFIXES):
@@ -65,6 +66,8 @@ def load_pretrained(
         with torch.device('meta'):
             _check_same_space(checkpoint, backbone, build_backbone(cfg))
     _check_shapes(checkpoint, weights, backbone.state_dict(), 'its config' if own_cfg else 'the config')
+    if bad := first_non_finite(weights):
+        raise UserError(f'{checkpoint} is of a run that failed: {bad} of the {branch} holds NaN or infinite values')
     backbone.load_state_dict(weights)
     source = dict(checkpoint=str(checkpoint), branch=branch, iteration=meta.get('iter'), seed=meta.get('seed'))
     source.update(experiment_name=meta.get('experiment_name'), cfg=own_cfg or cfg)

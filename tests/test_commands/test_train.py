@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -150,6 +151,52 @@ def test_errors_are_one_line(toy, command, arguments, message, monkeypatch, caps
         main([command, *arguments])
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_signal_to_one_of_two_processes_stops_both_with_a_checkpoint(toy):
+    """Sent to the second process, in the middle of a long run."""
+    env = os.environ | dict(PYTHON=sys.executable, PYTHONPATH=str(toy), CUDA_VISIBLE_DEVICES='-1', OMP_NUM_THREADS='1')
+    command = [TOOLS / 'dist_train.sh', 'toy_config.py', '2', '--work-dir', 'ddp', '--cfg-options']
+    options = [
+        'train_cfg.max_iters=1000000',
+        'default_hooks.checkpoint.interval=1000000',
+        'default_hooks.logger.interval=1',
+    ]
+    launcher = subprocess.Popen(
+        [*command, *options], cwd=toy, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        lines = []
+        for line in launcher.stdout:
+            lines.append(line)
+            if 'Iter(train)' in line:
+                break
+        os.kill(_process_of_rank(1, str(toy)), signal.SIGUSR1)
+        rest, _ = launcher.communicate(timeout=120)
+    finally:
+        launcher.kill()
+    text = ''.join(lines) + rest
+    (checkpoint,) = (toy / 'ddp').glob('iter_*.pth')
+    step = checkpoint.stem.removeprefix('iter_')
+    assert text.count(f'ended the run after step {step}: its checkpoint is written') == 2, text
+    assert 'SIGUSR1 ended' in text and 'exitcode  : 75' in text, text
+    status, text = run(
+        toy, *command[:3], '--work-dir', 'ddp', '--resume', '--cfg-options', f'train_cfg.max_iters={int(step) + 2}'
+    )
+    assert status == 0 and f'resumed epoch: 0, iter: {step}' in text, text
+
+
+def _process_of_rank(rank, folder):
+    """Id of the training process of a rank whose ``PYTHONPATH`` has the folder."""
+    for path in Path('/proc').glob('[0-9]*/environ'):
+        try:
+            values = path.read_bytes().split(b'\0')
+        except OSError:  # ended, or of another user
+            continue
+        here = any(value.startswith(b'PYTHONPATH=') and folder.encode() in value for value in values)
+        if here and f'RANK={rank}'.encode() in values:
+            return int(path.parent.name)
+    raise AssertionError(f'no process of rank {rank}')
 
 
 def test_slurm_command(toy):

@@ -111,3 +111,12 @@ def test_untrained_backbone(tiny_config):
     assert torch.equal(first.pos_embed, again.pos_embed) and not torch.equal(first.pos_embed, other.pos_embed)
     with pytest.raises(ValueError, match=r'no model\.backbone'):
         build_backbone(Config(dict(model=dict(type='Other'))))
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_non_finite_weights_are_refused(contents, tmp_path, value):
+    contents['state_dict']['teacher.backbone.pos_embed'][0, 0, 3] = value
+    torch.save(contents, tmp_path / 'bad.pth')
+    with pytest.raises(ValueError, match='pos_embed of the teacher holds NaN or infinite values'):
+        load_pretrained(tmp_path / 'bad.pth')
+    load_pretrained(tmp_path / 'bad.pth', branch='student')

@@ -7,11 +7,12 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
-from poa_mm.errors import UserError
-from poa_mm.files import remove_incomplete, write_atomically
+from poa_mm.errors import NON_FINITE, RunStopped, UserError
+from poa_mm.files import first_non_finite, remove_incomplete, write_atomically
 from poa_mm.registry import HOOKS
 
 from ..sharded_adamw import ShardedAdamW
+from .common import unwrapped
 
 
 @register_backend('atomic_local')
@@ -42,6 +43,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
     Raises:
         UserError: Another storage backend is asked for.
+        RunStopped: Instead of saving weights that are not finite; exit code 3.
     """
 
     def __init__(self, **kwargs) -> None:
@@ -59,6 +61,12 @@ class AtomicCheckpointHook(CheckpointHook):
             remove_incomplete(self.out_dir, '.pth')
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        if bad := first_non_finite(unwrapped(runner).state_dict()):
+            raise RunStopped(
+                f'{bad} holds NaN or infinite values after step {runner.iter + 1}, so no checkpoint is written; '
+                'earlier ones stay',
+                NON_FINITE,
+            )
         optimizer = getattr(runner.optim_wrapper, 'optimizer', None)
         if self.save_optimizer and isinstance(optimizer, ShardedAdamW):
             optimizer.consolidate()  # by all processes; the file is written by the main one alone

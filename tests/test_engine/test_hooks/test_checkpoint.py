@@ -2,10 +2,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 from mmengine.runner.checkpoint import _load_checkpoint
 
 from poa_mm.engine import AtomicCheckpointHook
 from poa_mm.engine.hooks.checkpoint import AtomicLocalBackend
+from poa_mm.errors import RunStopped
 
 POA_HOOKS = [
     dict(type='TeacherEMAHook', start=0.9, final=0.99, steps=4),
@@ -150,3 +152,16 @@ def test_local_disks_only():
         AtomicCheckpointHook(backend_args=dict(backend='petrel'))
     with pytest.raises(ValueError, match='s3://bucket'):
         AtomicCheckpointHook(out_dir='s3://bucket')
+
+
+def test_non_finite_weights_are_not_saved(make_runner, tmp_path):
+    class Break(Hook):
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            if batch_idx == 1:
+                runner.model.backbone.norm.weight.data[1] = float('nan')
+
+    hooks = dict(checkpoint=dict(type='AtomicCheckpointHook', by_epoch=False, interval=1, max_keep_ckpts=1))
+    with pytest.raises(RunStopped, match=r'backbone\.norm\.weight holds NaN .* after step 2') as stop:
+        make_runner(default_hooks=hooks, hooks=[Break()]).train()
+    assert stop.value.exit_code == 3
+    assert [path.name for path in (tmp_path / 'run').glob('*.pth')] == ['iter_1.pth']
