@@ -15,6 +15,7 @@ from poa_mm.errors import RunStopped, UserError
 
 COMMANDS = (
     'train',
+    'plan',
     'test',
     'extract',
     'import',

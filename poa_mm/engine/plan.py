@@ -1,0 +1,151 @@
+"""What a pre-training recipe needs on given GPUs, and which switch makes it fit."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+
+from mmengine.config import Config
+
+from .memory import StepMemory, check_pretraining, count_step
+from .optim_wrapper import count_micro_batches
+
+GB = 10**9
+# Besides live tensors: the GPU's context and libraries, and what the allocator reserves in vain. Assumed, not measured.
+CONTEXT, RESERVED = 2 * GB, 0.05
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe with some switches.
+
+    Args:
+        switches: What is set other than in the recipe, as ``--cfg-options`` takes it.
+        batch_size: Images of one micro-batch on one GPU.
+        micro_batches: Of one optimizer step.
+        step: What a micro-batch takes.
+        gpus: Number of GPUs.
+        sharded: Whether the optimizer's state is divided among the GPUs.
+    """
+
+    switches: tuple[str, ...]
+    batch_size: int
+    micro_batches: int
+    step: StepMemory
+    gpus: int
+    sharded: bool
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Bytes on one GPU by what they are for; their sum is the need."""
+        step = self.step
+        kept = step.gradients if self.micro_batches > 1 else 0  # otherwise they are among the live tensors of the peak
+        buckets = step.gradients if self.gpus > 1 else 0
+        live = step.student + step.teacher + self.optimizer + kept + buckets + step.peak
+        return {
+            'student': step.student,
+            'teacher': step.teacher,
+            'optimizer': self.optimizer,
+            'gradients kept': kept,
+            'gradients to send': buckets,
+            'activations': step.activations,
+            'backward pass': step.peak - step.activations,
+            'context, reserve': CONTEXT + round(RESERVED * live),
+        }
+
+    @property
+    def optimizer(self) -> int:
+        """Bytes of the optimizer's state on one GPU."""
+        return self.step.optimizer // (self.gpus if self.sharded else 1)
+
+    @property
+    def need(self) -> int:
+        """Bytes on one GPU."""
+        return sum(self.parts.values())
+
+    @property
+    def flops(self) -> int:
+        """Operations of an optimizer step on one GPU."""
+        return self.micro_batches * self.step.flops
+
+
+class Planner:
+    """Makes plans for a recipe; each step is counted once.
+
+    Args:
+        cfg: A config of POA pre-training.
+        gpus: Number of GPUs.
+
+    Raises:
+        UserError: The config is not a POA pre-training.
+    """
+
+    def __init__(self, cfg: Config, gpus: int) -> None:
+        check_pretraining(cfg)
+        self.cfg, self.gpus = cfg, gpus
+        self.batch_size: int = cfg.optim_wrapper.batch_size
+        self._counted: dict[tuple, StepMemory] = {}
+
+    def recipe(self) -> Plan:
+        """The recipe as it is.
+
+        Raises:
+            UserError: The total batch cannot be divided among the GPUs.
+        """
+        return self._plan(self.batch_size)
+
+    def smaller(self, memory: int) -> list[Plan]:
+        """What lowers the need: a sharded optimizer, recomputation, and the largest batches that fit.
+
+        Between batches that were counted, the need is taken to grow linearly; the batch that follows is counted again.
+
+        Args:
+            memory: Bytes of one GPU.
+        """
+        found = [self._plan(self.batch_size, sharded=True)] if self.gpus > 1 else []
+        found.append(self._plan(self.batch_size, with_cp=True))
+        found += self._largest(memory, with_cp=False)
+        if found[-1].need > memory or found[-1].micro_batches > 4 * self.recipe().micro_batches:
+            found += self._largest(memory, with_cp=True)
+        return found
+
+    def _largest(self, memory: int, with_cp: bool) -> list[Plan]:
+        share = self.cfg.optim_wrapper.total_batch // self.gpus
+        sizes = [size for size in range(self.batch_size, 1, -1) if share % size == 0]
+        if len(sizes) < 2:
+            return []
+        high, low = (self._plan(size, with_cp) for size in (sizes[0], sizes[-1]))
+        slope = (high.need - low.need) / (high.batch_size - low.batch_size)
+        likely = [size for size in sizes[1:] if low.need + slope * (size - low.batch_size) <= memory]
+        plans = (self._plan(size, with_cp) for size in likely)
+        return [plan for plan in plans if plan.need <= memory][:1]
+
+    def _plan(self, batch_size: int, with_cp: bool = False, sharded: bool = False) -> Plan:
+        wrapper = self.cfg.optim_wrapper
+        switches = [f'batch_size={batch_size}'] if batch_size != self.batch_size else []
+        switches += ['model.backbone.with_cp=True'] if with_cp else []
+        switches += ['optim_wrapper.optimizer.type=ShardedAdamW'] if sharded else []
+        sharded |= str(wrapper.optimizer.type).endswith('ShardedAdamW')
+        micro_batches = count_micro_batches(wrapper.total_batch, batch_size, self.gpus)
+        key = batch_size, with_cp, micro_batches > 1
+        if key not in self._counted:
+            cfg = deepcopy(self.cfg)
+            cfg.model.backbone.with_cp = with_cp or cfg.model.backbone.get('with_cp', False)
+            self._counted[key] = count_step(cfg, batch_size, accumulates=micro_batches > 1)
+        return Plan(tuple(switches), batch_size, micro_batches, self._counted[key], self.gpus, sharded)
+
+
+def cost(plan: Plan, recipe: Plan) -> str:
+    """What the switches of a plan cost, against the recipe as it is."""
+    parts = []
+    if plan.flops > 1.01 * recipe.flops:
+        parts.append(f'{plan.flops / recipe.flops - 1:.0%} more operations')
+    if plan.micro_batches > recipe.micro_batches:
+        images = plan.batch_size * plan.gpus
+        parts.append(
+            f'{plan.micro_batches} micro-batches, targets balanced over {images} images in place of '
+            f'{recipe.batch_size * recipe.gpus}'
+        )
+    if plan.sharded and not recipe.sharded:
+        parts.append(f'{plan.step.student / GB:.1f} GB of parameters sent in each step')
+    return '; '.join(parts) or 'none'
