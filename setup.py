@@ -50,7 +50,7 @@ setup(
     license='Apache-2.0',
     cmdclass={'build_py': BuildWithRecipes},
     packages=find_packages(include=['poa_mm', 'poa_mm.*']),
-    package_data={'poa_mm.reference': ['*.json']},
+    package_data={'poa_mm.reference': ['*.json'], 'poa_mm.reference.trajectories': ['*.json']},
     entry_points={'console_scripts': ['poa=poa_mm.commands:main']},
     python_requires='>=3.10,<3.14',
     install_requires=[

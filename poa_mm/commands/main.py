@@ -28,6 +28,7 @@ COMMANDS = (
     'select',
     'visualize',
     'curves',
+    'compare',
 )
 MODULES = {'import': 'import_weights'}  # whose name is not a Python name
 

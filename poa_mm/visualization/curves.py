@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -37,13 +37,14 @@ UNSHOWN = {'base_lr', 'step', 'iter', 'epoch', 'memory'}
 Curve = tuple[list[int], list[float]]
 
 
-def read_curves(work_dir: str | Path) -> dict[str, Curve]:
+def read_curves(work_dir: str | Path, left_out: Collection[str] = UNSHOWN) -> dict[str, Curve]:
     """Steps and values of everything that was logged.
 
     Where a run was resumed, what the earlier one logged after the checkpoint gives way to the later one.
 
     Args:
         work_dir: Of a run; holds ``TIMESTAMP/vis_data/scalars.json``.
+        left_out: Names that are not wanted.
 
     Raises:
         UserError: If nothing was logged there.
@@ -57,7 +58,7 @@ def read_curves(work_dir: str | Path) -> dict[str, Curve]:
         curves = {name: {s: v for s, v in points.items() if s < start} for name, points in curves.items()}
         for entry in entries:
             for name, value in entry.items():
-                if name not in UNSHOWN and isinstance(value, int | float):
+                if name not in left_out and isinstance(value, int | float):
                     curves.setdefault(name, {})[entry['step']] = value
     found = {name: (sorted(p), [p[s] for s in sorted(p)]) for name, p in curves.items() if p}
     if not found:

@@ -47,7 +47,7 @@ def test_python_m_and_the_doors():
         done = subprocess.run([sys.executable, *command, '--help'], env=env, capture_output=True, text=True)
         assert done.returncode == 0 and done.stdout.startswith('usage: poa knn [-h]'), done.stderr
     # tools/select.py would hide the module of the standard library; import is not a Python name
-    doors = {'select': 'select_subnet', 'import': 'import_weights'}
+    doors = {'select': 'select_subnet', 'import': 'import_weights', 'compare': 'compare_run'}
     for name in COMMANDS:
         assert f"main(['{name}', *sys.argv[1:]])" in (ROOT / f'tools/{doors.get(name, name)}.py').read_text()
 

@@ -1,0 +1,104 @@
+"""Say whether a training run is on track, behind or off, against the reference of its recipe."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from poa_mm.arguments import result_file, result_file_ending
+from poa_mm.errors import UserError
+
+COUNTERS = ('step', 'iter', 'epoch')
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument('work_dir', nargs='?', metavar='WORK_DIR', help='folder of the run')
+    parser.add_argument(
+        'reference',
+        nargs='?',
+        metavar='REFERENCE',
+        help="file of --make, or the name of a recipe (default: that of the run's config)",
+    )
+    parser.add_argument(
+        '--make', nargs='+', metavar='WORK_DIR|CONFIG.py', help='make a reference from runs, or from a config alone'
+    )
+    parser.add_argument('--out', type=result_file, metavar='FILE.json', help='file of --make')
+    picture = result_file_ending('.png', '.pdf', '.svg')
+    parser.add_argument('--picture', type=picture, metavar='FILE.png', help='default: WORK_DIR/compare.png')
+
+
+def run(args: Namespace) -> None:
+    """Print the verdict and a table, and draw the curves; or write a reference.
+
+    Raises:
+        UserError: If a run or a reference is missing or something else.
+    """
+    if args.make:
+        if args.work_dir or not args.out:
+            raise UserError('--make takes runs or a config, and --out FILE.json')
+        make(args.make, args.out)
+    elif args.work_dir:
+        judge(args.work_dir, args.reference, args.picture or str(Path(args.work_dir) / 'compare.png'))
+    else:
+        raise UserError('give the folder of a run, or --make')
+
+
+def judge(run: str, name: str | None, picture: str) -> None:
+    """Compare a run with a reference."""
+    from poa_mm.reporting.pictures import save_figure
+    from poa_mm.reporting.tables import markdown_table
+    from poa_mm.reporting.trajectory import at_uniform, compare, read_reference, verdict
+    from poa_mm.reporting.trajectory_picture import draw_comparison
+    from poa_mm.visualization.curves import read_curves
+
+    curves = read_curves(run, left_out=COUNTERS)
+    reference = read_reference(name or recipe_of(run))
+    states = compare(curves, reference)
+    found = verdict(states)
+    rows = [
+        [
+            name,
+            str(s.last),
+            f'{s.value:.5g}',
+            f'{s.low:.5g} to {s.high:.5g}',
+            f'outside since {s.left}' if s.left else 'inside',
+        ]
+        for name, s in states.items()
+    ]
+    print(f'{run} against {reference["source"]}\n')
+    print(markdown_table(['value', 'step', 'run', 'reference', 'now'], rows))
+    if stuck := at_uniform(curves, reference):
+        print(f'at the value of uniform outputs, so the prototypes are frozen or have collapsed: {", ".join(stuck)}')
+    print(f'drawn to {save_figure(draw_comparison(curves, reference, states, found), picture)}')
+    print(found)
+
+
+def make(sources: list[str], out: str) -> None:
+    """Write a reference from runs or from a config."""
+    from poa_mm.launch import load_config
+    from poa_mm.reporting.records import write_json
+    from poa_mm.reporting.trajectory import reference_of_config, reference_of_runs
+    from poa_mm.visualization.curves import read_curves
+
+    if len(sources) == 1 and sources[0].endswith('.py'):
+        name = f'the schedules of {Path(sources[0]).name}'
+        content = reference_of_config(load_config(sources[0], {}, None, 'none'), name)
+    else:
+        recipe = recipe_of(sources[0])
+        content = reference_of_runs(
+            [read_curves(run, left_out=COUNTERS) for run in sources], f'{len(sources)} runs of {recipe}.py'
+        )
+    print(f'written to {write_json(out, content)}: {", ".join(content["bands"])}')
+
+
+def recipe_of(run: str) -> str:
+    """Name of the config that a run has written into its folder.
+
+    Raises:
+        UserError: If there is none, or several.
+    """
+    found = sorted(Path(run).glob('*.py'))
+    if len(found) != 1:
+        raise UserError(f'{run} holds {len(found)} configs, so its recipe is not known: name the reference')
+    return found[0].stem

@@ -1,0 +1,244 @@
+"""Whether a training run goes as it should: its logged values against the bands of a reference.
+
+A reference is a JSON file: ``source`` (text), ``uniform`` (values of losses whose outputs are all alike) and ``bands``,
+for each logged name ``steps``, ``low`` and ``high``. Bands come from several runs of a recipe that differ in their
+seed, or from the schedules of its config.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+
+from poa_mm.engine.optim_constructor import LR_RULES
+from poa_mm.engine.schedules import cosine, full_length
+from poa_mm.errors import UserError
+from poa_mm.models.schedule import PretrainSchedule
+
+Curves = Mapping[str, tuple[Sequence[int], Sequence[float]]]  # steps and values by name
+Reference = Mapping[str, Any]
+
+KEYS = {'source', 'uniform', 'bands'}
+FLOOR = 0.01  # of a value: the least half-width of a band from runs
+EXACT = 1e-3  # the same for what a config computes; a logged value has the precision of fp32
+PATIENCE = 2  # logged values in a row outside a band that count; a single one may be chance
+TIMING = (
+    'time',
+    'data_time',
+    'lr',
+    'memory',
+    'skipped_steps',
+)  # of the machine; lr is that of the first group of parameters
+POINTS = 200  # of a computed schedule
+
+
+@dataclass(frozen=True)
+class State:
+    """How one logged value compares with its band.
+
+    Args:
+        last: Last step that could be compared.
+        value: The run's value there.
+        low: Lower end of the band there.
+        high: Upper end.
+        left: First of the values in a row outside the band that the run ends with; ``None``: it is inside.
+        first: First time that it was outside for long enough; ``None``: never.
+        past: Latest earlier step of the reference whose band holds the last value, where the run is outside now.
+    """
+
+    last: int
+    value: float
+    low: float
+    high: float
+    left: int | None
+    first: int | None
+    past: int | None
+
+
+def reference_of_runs(runs: Sequence[Curves], source: str) -> dict[str, Any]:
+    """Bands that hold several runs, at the steps that all have logged.
+
+    The band is the runs' range, widened on each side by the largest range nearby. Of three runs with normal noise
+    that is about 2.5 standard deviations on each side of their mean.
+
+    Args:
+        runs: Curves of at least two runs of one recipe.
+        source: What the runs were.
+
+    Raises:
+        UserError: If there are fewer runs, or nothing that all have logged.
+    """
+    if len(runs) < 2:
+        raise UserError(f'a band needs at least 2 runs, got {len(runs)}')
+    bands = {}
+    for name in [name for name in runs[0] if name not in TIMING and all(name in run for run in runs)]:
+        points = [dict(zip(*run[name])) for run in runs]
+        steps = sorted(set.intersection(*(set(of_run) for of_run in points)))
+        if not steps:
+            continue
+        values = np.array([[of_run[step] for step in steps] for of_run in points])
+        low, high = values.min(0), values.max(0)
+        spread = [np.max((high - low)[max(0, i - 2) : i + 3]) for i in range(len(steps))]
+        width = np.maximum(spread, FLOOR * np.abs(values).mean(0))
+        bands[name] = _band(steps, low - width, high + width)
+    if not bands:
+        raise UserError('the runs have logged nothing at the same steps')
+    return dict(source=source, uniform={}, bands=bands)
+
+
+def reference_of_config(cfg: Config, source: str) -> dict[str, Any]:
+    """What is known of a pre-training before it runs: its schedules, and losses of uniform outputs.
+
+    Args:
+        cfg: A config of POA pre-training.
+        source: Its name.
+
+    Raises:
+        UserError: If the config has no schedules of POA.
+    """
+    schedulers = {entry['type']: entry for entry in cfg.get('param_scheduler') or []}
+    teacher = (cfg.get('default_hooks') or {}).get('teacher')
+    if not ({'CosineLR', 'CosineWeightDecay'} <= schedulers.keys() and teacher):
+        raise UserError(f'{source} is not a pre-training with the schedules CosineLR, CosineWeightDecay and a teacher')
+    wrapper, last = cfg.optim_wrapper, cfg.train_cfg.max_iters
+    rule = wrapper.get('lr_scaling') or {}
+    ratio = wrapper.total_batch / rule.get('base_batch_size', wrapper.total_batch)
+    factor, optimizer = LR_RULES[rule.get('rule')](ratio), wrapper.optimizer
+    schedule = PretrainSchedule(**cfg.model.get('schedule', {}))
+    rate, decay = schedulers['CosineLR'], schedulers['CosineWeightDecay']
+
+    def cosine_of(step: int, entry: Mapping, start: float) -> float:
+        total = full_length(entry['steps'], entry.get('run_fraction', 1.0))
+        return cosine(step, start, entry['final'], total, entry.get('warmup', 0))
+
+    values = {  # at step N, what the N-th update used
+        'base_lr': lambda step: factor * cosine_of(step, rate, optimizer.lr),
+        'weight_decay': lambda step: cosine_of(step, decay, optimizer.weight_decay),
+        'momentum': lambda step: cosine_of(step, teacher, teacher['start']),
+        'teacher_temp': schedule.teacher_temp,
+    }
+    turns = {rate.get('warmup', 0), schedule.temp_steps} - {0}
+    steps = sorted(
+        {*np.linspace(1, last, min(last, POINTS)).round().astype(int).tolist(), *(s + 1 for s in turns if s < last)}
+    )
+    bands = {}
+    for name, value in values.items():
+        found = np.array([value(step - 1) for step in steps])
+        bands[name] = _band(steps, found * (1 - EXACT), found * (1 + EXACT))
+    return dict(source=source, uniform=uniform_losses(cfg), bands=bands)
+
+
+def uniform_losses(cfg: Config) -> dict[str, float]:
+    """The losses if all outputs are the uniform distribution, ``ln K`` each: a run that stays there learns nothing."""
+    log = float(np.mean(np.log(cfg.model.head.num_prototypes)))
+    views, collate = cfg.train_dataloader.dataset.views, cfg.train_dataloader.collate_fn
+    local = 2 * views.local.number
+    parts = dict({'global': 2 / (2 + local), 'local': local / (2 + local)}, patch=collate.get('mask_probability', 0.5))
+    students = cfg.model.get('students', ('intact', 'elastic'))
+    found = {f'{student}_{part}': share * log for student in students for part, share in parts.items()}
+    return {**found, 'same_view': 2 * log} if len(students) == 2 else found
+
+
+def _band(steps: Sequence[int], low: np.ndarray, high: np.ndarray) -> dict[str, list]:
+    return dict(
+        steps=list(map(int, steps)), low=[float(f'{v:.6g}') for v in low], high=[float(f'{v:.6g}') for v in high]
+    )
+
+
+def known_recipes() -> list[str]:
+    """Names of the recipes that a reference is shipped for."""
+    return sorted(
+        file.name[:-5] for file in files('poa_mm.reference.trajectories').iterdir() if file.name.endswith('.json')
+    )
+
+
+def read_reference(path: str | Path) -> Reference:
+    """Read a reference: a file, or that of a recipe by its name.
+
+    Raises:
+        UserError: If there is no such file or recipe, or it is something else.
+    """
+    name = str(path)
+    if name in known_recipes():
+        text = files('poa_mm.reference.trajectories').joinpath(f'{name}.json').read_text()
+    elif Path(path).is_file():
+        text = Path(path).read_text()
+    else:
+        raise UserError(f'no reference {name!r}: it is neither a file nor one of {", ".join(known_recipes())}')
+    try:
+        content = json.loads(text)
+        complete = content.keys() >= KEYS and all(
+            b.keys() >= {'steps', 'low', 'high'} for b in content['bands'].values()
+        )
+    except (ValueError, AttributeError):
+        complete = False
+    if not complete:
+        raise UserError(f'{name} is not a reference of poa compare')
+    return content
+
+
+def compare(curves: Curves, reference: Reference) -> dict[str, State]:
+    """State of everything that both the run and the reference have, in the order of the reference.
+
+    Raises:
+        UserError: If they have nothing in common.
+    """
+    found = {name: _state(curves[name], band) for name, band in reference['bands'].items() if name in curves}
+    found = {name: state for name, state in found.items() if state is not None}
+    if not found:
+        raise UserError(f'the run has logged none of {", ".join(reference["bands"])} at steps of the reference')
+    return found
+
+
+def _state(curve: tuple[Sequence[int], Sequence[float]], band: Mapping[str, list]) -> State | None:
+    begin, end = band['steps'][0], band['steps'][-1]
+    points = [(step, value) for step, value in zip(*curve) if begin <= step <= end]
+    if not points:
+        return None
+    ends = [tuple(np.interp(step, band['steps'], band[side]) for side in ('low', 'high')) for step, _ in points]
+    outside = [not low <= value <= high for (_, value), (low, high) in zip(points, ends)]  # NaN is outside
+    first = None
+    for i in range(len(points)):
+        run = outside[i : i + PATIENCE]
+        if all(run) and (len(run) == PATIENCE or not math.isfinite(points[i][1])):
+            first = points[i][0]
+            break
+    start = len(points)
+    while start and outside[start - 1]:
+        start -= 1
+    last, value = points[-1]
+    left = points[start][0] if len(points) - start >= PATIENCE else None
+    earlier = [s for s, low, high in zip(band['steps'], band['low'], band['high']) if s < last and low <= value <= high]
+    return State(last, value, *map(float, ends[-1]), left, first, max(earlier, default=None) if left else None)
+
+
+def verdict(states: Mapping[str, State]) -> str:
+    """``on track at step N``, ``behind at step N``, or ``off, first at step N in NAME``.
+
+    A run is behind if each value that is outside its band now was inside at an earlier step of the reference.
+    """
+    last = max(state.last for state in states.values())
+    out = {name: state for name, state in states.items() if state.left is not None}
+    if not out:
+        back = [name for name, state in states.items() if state.first is not None]
+        return f'on track at step {last}' + (f' (earlier outside: {", ".join(back)})' if back else '')
+    if all(state.past is not None for state in out.values()):
+        past = min(state.past for state in out.values())
+        return f'behind at step {last}: {", ".join(out)} as at step {past} of the reference'
+    lost = {name: state for name, state in out.items() if state.past is None}
+    name = min(lost, key=lambda name: lost[name].first)
+    return f'off, first at step {lost[name].first} in {name}'
+
+
+def at_uniform(curves: Curves, reference: Reference) -> list[str]:
+    """Losses whose last value is within half a per cent of that of uniform outputs."""
+    values = reference['uniform']
+    return [n for n, value in values.items() if n in curves and abs(curves[n][1][-1] / value - 1) < 0.005]

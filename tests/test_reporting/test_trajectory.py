@@ -1,0 +1,141 @@
+"""References of runs and of configs, and what a run is found to be: on track, behind or off."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from poa_mm.commands import main
+from poa_mm.errors import UserError
+from poa_mm.reporting.trajectory import (
+    at_uniform,
+    compare,
+    known_recipes,
+    read_reference,
+    reference_of_config,
+    reference_of_runs,
+    verdict,
+)
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+STEPS = list(range(20, 301, 20))
+
+
+def simulated(seed, speed=1.0, steps=STEPS):
+    """A loss that falls and a k-NN accuracy that rises, with noise."""
+    rng = np.random.default_rng(seed)
+    time = np.array(steps) * speed
+    loss = 5 + 4 * np.exp(-time / 100) + rng.normal(0, 0.02, len(steps))
+    knn = 70 - 40 * np.exp(-time / 100) + rng.normal(0, 0.3, len(steps))
+    return {'loss': (steps, loss.tolist()), 'knn_S': (steps, knn.tolist()), 'time': (steps, [1.0] * len(steps))}
+
+
+@pytest.fixture(scope='module')
+def reference():
+    return reference_of_runs([simulated(seed) for seed in range(3)], 'three runs')
+
+
+def judged(curves, reference):
+    return verdict(compare(curves, reference))
+
+
+def test_a_fourth_run_is_on_track(reference):
+    assert list(reference['bands']) == ['loss', 'knn_S']  # the machine's speed is not compared
+    found = [judged(simulated(seed), reference) for seed in range(10, 30)]
+    assert sum(text.startswith('on track at step 300') for text in found) >= 19
+    early = {name: (steps[:4], values[:4]) for name, (steps, values) in simulated(40).items()}
+    assert judged(early, reference).startswith('on track at step 80')
+
+
+def test_a_slow_run_is_behind(reference):
+    text = judged(simulated(5, speed=0.5, steps=STEPS[:8]), reference)
+    assert text.startswith('behind at step 160: loss, knn_S as at step 80 of the reference')
+
+
+def test_a_wrong_run_is_off(reference):
+    curves = simulated(6)
+    steps, values = curves['loss']
+    curves['loss'] = steps, values[:5] + [value + 2.5 for value in values[5:]]
+    assert judged(curves, reference).startswith('behind')  # high as at an earlier step
+    curves['loss'] = steps, values[:5] + [value - 2 for value in values[5:]]
+    assert judged(curves, reference) == 'off, first at step 120 in loss'
+    curves['loss'] = steps, values[:-1] + [math.nan]
+    assert compare(curves, reference)['loss'].first == 300
+    curves['loss'] = steps, values[:7] + [values[7] - 2] + values[8:]
+    assert judged(curves, reference).startswith('on track')  # one point is not enough
+
+
+def test_what_cannot_be_compared(reference, tmp_path):
+    with pytest.raises(UserError, match='at least 2 runs'):
+        reference_of_runs([simulated(0)], '')
+    with pytest.raises(UserError, match='logged none of loss, knn_S'):
+        compare({'lr': (STEPS, STEPS)}, reference)
+    (tmp_path / 'other.json').write_text('{"a": 1}')
+    for name, message in [('other.json', 'is not a reference'), ('nothing', 'neither a file nor one of')]:
+        with pytest.raises(UserError, match=message):
+            read_reference(tmp_path / name)
+
+
+def test_schedules_by_hand():
+    """The values that SPEC and the paper state for ViT-L."""
+    cfg = Config.fromfile(CONFIGS / 'poa_vitl.py')
+    found = reference_of_config(cfg, 'x')
+    bands = found['bands']
+
+    def at(name, step):
+        band = bands[name]
+        return np.interp(step, band['steps'], (np.array(band['low']) + band['high']) / 2)
+
+    top = 0.004 * math.sqrt(1600 / 1024)
+    assert at('base_lr', 8001) == pytest.approx(top, rel=1e-4) and at('base_lr', 1) == 0
+    assert at('base_lr', 276800) == pytest.approx(6.2e-4, rel=0.01)
+    assert at('weight_decay', 276800) == pytest.approx(0.359, abs=1e-3) and at('weight_decay', 1) == pytest.approx(0.04)
+    assert at('momentum', 276800) == pytest.approx(0.99899, abs=1e-5)
+    assert at('teacher_temp', 24001) == pytest.approx(0.07) and at('teacher_temp', 12001) == pytest.approx(
+        0.055, rel=0.01
+    )
+    log = np.log([8192, 16384, 32768, 65536]).mean()
+    expected = dict(intact_global=log / 9, intact_local=8 * log / 9, intact_patch=log / 2, same_view=2 * log)
+    assert {name: found['uniform'][name] for name in expected} == pytest.approx(expected)
+    assert at_uniform({'same_view': ([1], [2 * log])}, found) == ['same_view']
+
+
+@pytest.mark.parametrize('recipe', ['poa_vitl', 'poa_swinb', 'poa_resnet152'])
+def test_shipped_references_are_those_of_the_recipes(recipe):
+    cfg = Config.fromfile(CONFIGS / f'{recipe}.py')
+    made = json.loads(json.dumps(reference_of_config(cfg, f'the schedules of {recipe}.py')))
+    assert recipe in known_recipes() and read_reference(recipe) == made
+
+
+def write_run(folder, curves, recipe='poa_vitl.py'):
+    (folder / '1' / 'vis_data').mkdir(parents=True)
+    (folder / recipe).write_text('')
+    lines = [
+        json.dumps({'step': step} | {name: dict(zip(*curve))[step] for name, curve in curves.items()}) for step in STEPS
+    ]
+    (folder / '1' / 'vis_data' / 'scalars.json').write_text('\n'.join(lines))
+    return str(folder)
+
+
+def test_the_command(tmp_path, capsys, monkeypatch):
+    runs = [write_run(tmp_path / str(seed), simulated(seed)) for seed in range(4)]
+    main(['compare', '--make', *runs[:3], '--out', str(tmp_path / 'band.json')])
+    main(['compare', runs[3], str(tmp_path / 'band.json')])
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1].startswith('on track at step 300') and '3 runs of poa_vitl.py' in printed
+    assert (tmp_path / '3' / 'compare.png').stat().st_size > 5000
+
+    # The recipe of the run is found by itself: here its learning rate is twice what it should be.
+    band = read_reference('poa_vitl')['bands']['base_lr']
+    rate = [2 * float(np.interp(step, band['steps'], band['high'])) for step in STEPS]
+    momentum = [0.992] * len(STEPS)
+    run = write_run(tmp_path / 'wrong', dict(base_lr=(STEPS, rate), momentum=(STEPS, momentum)))
+    main(['compare', run])
+    assert capsys.readouterr().out.splitlines()[-1] == 'off, first at step 20 in base_lr'
+    for arguments, message in [([], 'give the folder of a run'), (['--make', *runs], 'and --out FILE.json')]:
+        with pytest.raises(SystemExit):
+            main(['compare', *arguments])
+        assert message in capsys.readouterr().err
