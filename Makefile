@@ -40,7 +40,7 @@ lint: $(STAMP)  ## Check style and formatting
 	$(BIN)/ruff format --check .
 
 constraints:  ## Resolve requirements/constraints.txt again, keeping what still fits (needs uv)
-	uv pip compile setup.py --extra openmmlab --extra tensorboard --extra dev --universal \
+	uv pip compile setup.py --extra openmmlab --extra tensorboard --extra export --extra dev --universal \
 	  --python-version 3.10 --no-annotate --no-header -o requirements/constraints.txt
 
 clean:  ## Remove the environment, caches and the demo's results

@@ -21,6 +21,17 @@ OPENMMLAB = [
     'opencv-python-headless',
 ]
 
+# What `poa extract --format` writes for other libraries and runtimes.
+EXPORT = [
+    'timm>=1.0.16',
+    'transformers>=4.50',
+    'onnx>=1.17',
+    'onnxscript>=0.5',
+    'onnxruntime>=1.20',
+    'safetensors>=0.4',
+    'huggingface_hub>=0.30',
+]
+
 # What OpenMMLab's `mim` looks for in an installed package, under `.mim`.
 MIM = ('configs', 'tools', 'model-index.yml')
 
@@ -66,6 +77,7 @@ setup(
     extras_require={
         'openmmlab': OPENMMLAB,
         'tensorboard': ['tensorboard'],
+        'export': EXPORT,
         'dev': ['pytest>=7', 'ruff>=0.6', 'packaging>=22'],
     },
 )

@@ -7,6 +7,7 @@ refuses. Here :mod:`poa_mm.unpickling` reads them.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +24,7 @@ INCOMPLETE = '.incomplete'
 
 
 def load_weights(path: str | Path, map_location: Any = 'cpu') -> dict:
-    """Load a file written by ``torch.save``, its tensors memory-mapped.
+    """Load a file written by ``torch.save``, its tensors memory-mapped, or a ``.safetensors`` of ``poa extract``.
 
     Tensors that are never used (the optimizer's state) are not read from the disk. Objects that are neither tensors
     nor plain containers are :class:`~poa_mm.unpickling.Inert`.
@@ -40,6 +41,8 @@ def load_weights(path: str | Path, map_location: Any = 'cpu') -> dict:
     path = Path(path)
     if not path.is_file():
         raise UserError(f'checkpoint {str(path)!r} does not exist')
+    if path.suffix == '.safetensors':
+        return _load_safetensors(path, map_location)
     _check_archive(path)
     try:
         contents = torch.load(
@@ -53,6 +56,25 @@ def load_weights(path: str | Path, map_location: Any = 'cpu') -> dict:
         raise UserError(f'{path} is not a checkpoint: it holds a {kind}, not a dict')
     _check_tensors(path, contents.get('state_dict', {}))
     return contents
+
+
+def _load_safetensors(path: Path, map_location: Any) -> dict:
+    """Weights, and as ``meta`` what ``poa extract --format safetensors`` wrote into the file's metadata."""
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError:
+        raise UserError(f"{path} needs safetensors: pip install 'poa_mm[export]'") from None
+    try:
+        with safe_open(path, framework='pt') as file:
+            meta = json.loads((file.metadata() or {}).get('poa_mm', '{}'))
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, ValueError) as error:
+        raise UserError(f'{path} is not a safetensors file of poa_mm: {error}') from error
+    if not isinstance(meta, dict):
+        raise UserError(f'{path} is not a safetensors file of poa_mm: its metadata is not a dict')
+    if map_location is not None:
+        weights = {name: value.to(map_location) for name, value in weights.items()}
+    return dict(meta=meta, state_dict=weights)
 
 
 def _check_tensors(path: Path, weights: Any) -> None:

@@ -14,7 +14,7 @@ from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 
 from poa_mm.errors import UserError
-from poa_mm.extraction import LoadedNetwork, build_backbone, config_inputs, open_network, resolve_inputs
+from poa_mm.extraction import LoadedNetwork, build_backbone, config_inputs, open_network, resolve_inputs, short_side
 from poa_mm.reporting.records import versions
 
 from .candidates import Candidate, gather_candidates
@@ -237,7 +237,7 @@ def merge_settings(
     own = {**shared, **own}
     stated = [dict(img_size=given.get('crop')) for given in (options, own)]
     crop = resolve_inputs(*stated, network, config_inputs(cfg))['img_size']
-    defaults = dict(defaults, crop=crop, resize=round(crop * 8 / 7))
+    defaults = dict(defaults, crop=crop, resize=short_side(crop))
     if 'crop' in options:  # the config's short side belongs to the config's crop
         own = {key: value for key, value in own.items() if key != 'resize'}
     if not learns and 'train' not in options:

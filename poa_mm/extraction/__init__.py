@@ -2,10 +2,10 @@
 
 from .checkpoint import build_backbone, load_pretrained
 from .downstream import fill_in, find_network
-from .export import export_subnet
+from .export import export_subnet, extract_network
 from .extracted import ExtractedNetwork, count_params, is_extracted
 from .formats import FORMATS
-from .inputs import config_inputs, resolve_inputs
+from .inputs import config_inputs, resolve_inputs, short_side
 from .networks import LoadedNetwork, load_extracted, open_network
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     'config_inputs',
     'count_params',
     'export_subnet',
+    'extract_network',
     'fill_in',
     'find_network',
     'is_extracted',
@@ -23,4 +24,5 @@ __all__ = [
     'load_pretrained',
     'open_network',
     'resolve_inputs',
+    'short_side',
 ]

@@ -18,7 +18,7 @@ from poa_mm.models.backbones import ElasticBackbone
 from poa_mm.registry import MODELS, check_registered
 
 from .extracted import is_extracted
-from .inputs import config_inputs
+from .inputs import config_inputs, describe_data
 
 PREFIXES = {'teacher': 'teacher.backbone.', 'student': 'backbone.'}
 
@@ -42,7 +42,7 @@ def load_pretrained(
 
     Returns:
         The backbone, and where it came from: ``checkpoint``, ``branch``, ``iteration``, ``seed``,
-        ``experiment_name``, ``img_size``, ``mean`` and ``std`` of its images, and the config ``cfg``.
+        ``experiment_name``, ``data``, ``img_size``, ``mean`` and ``std`` of its images, and the config ``cfg``.
 
     Raises:
         UserError: If the file does not exist.
@@ -70,7 +70,7 @@ def load_pretrained(
         raise UserError(f'{checkpoint} is of a run that failed: {bad} of the {branch} holds NaN or infinite values')
     backbone.load_state_dict(weights)
     source = dict(checkpoint=str(checkpoint), branch=branch, iteration=meta.get('iter'), seed=meta.get('seed'))
-    source.update(experiment_name=meta.get('experiment_name'), cfg=own_cfg or cfg)
+    source.update(experiment_name=meta.get('experiment_name'), data=describe_data(own_cfg or cfg), cfg=own_cfg or cfg)
     return backbone.eval(), {**source, **config_inputs(own_cfg or cfg)}
 
 

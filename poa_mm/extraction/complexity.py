@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from operator import mul
 from typing import Any, NamedTuple
 
@@ -66,12 +66,17 @@ def space_complexity(backbone: ElasticBackbone, image_size: int) -> dict[Subnet,
 
 def network_complexity(backbone: ElasticBackbone, subnet: Subnet | str, image_size: int) -> Complexity:
     """Parameters and operations of one extracted network; nothing is computed, only shapes are propagated."""
+    return Complexity(count_params(backbone, subnet), static_macs(backbone.static_config(subnet), image_size))
+
+
+def static_macs(config: Mapping[str, Any], image_size: int) -> int:
+    """Multiply-accumulate operations of an ordinary network for one image, by its config; see :class:`Complexity`."""
     with torch.device('meta'), _LinspaceOnCPU():
-        network: nn.Module = MODELS.build({'_scope_': 'poa_mm', **backbone.static_config(subnet)})
+        network: nn.Module = MODELS.build({'_scope_': 'poa_mm', **config})
     network.eval()
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=NORMS) as counter:
         network(torch.empty(1, 3, image_size, image_size, device='meta'))
-    return Complexity(count_params(backbone, subnet), counter.get_total_flops() // 2)
+    return counter.get_total_flops() // 2
 
 
 class _LinspaceOnCPU(TorchFunctionMode):

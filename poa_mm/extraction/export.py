@@ -40,7 +40,14 @@ def export_subnet(
         UserError: If the space has no such sub-network, there is no such format, or the sub-network is too small
             for it.
     """
+    return extract_network(backbone, subnet, source, format).save(out_dir)
+
+
+def extract_network(
+    backbone: ElasticBackbone, subnet: Subnet | str, source: Mapping[str, Any], format: str = 'mmpretrain'
+) -> ExtractedNetwork:
+    """A sub-network with its weights, as :func:`export_subnet` writes it."""
     subnet = backbone.resolve(subnet)
     network = ExtractedNetwork.describe(backbone, subnet, format, source)
     weights = network_weights(backbone, subnet, format, backbone.extract(subnet))
-    return dataclasses.replace(network, weights=weights).save(out_dir)
+    return dataclasses.replace(network, weights=weights)

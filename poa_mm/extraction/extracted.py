@@ -19,7 +19,7 @@ from poa_mm.models.backbones import ElasticBackbone
 
 from .formats import network_config, network_weights
 
-SOURCE_KEYS = ('checkpoint', 'branch', 'iteration', 'seed', 'experiment_name')
+SOURCE_KEYS = ('checkpoint', 'branch', 'iteration', 'seed', 'experiment_name', 'data')
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,12 @@ class ExtractedNetwork:
         img_size: Side of its images in pixels; ``None`` where unknown.
         mean: Of R, G, B of its images, in levels of 0 to 255; ``None`` where unknown.
         std: Standard deviation of the same.
-        checkpoint: The pre-training checkpoint; ``None``, as the next four, where unknown.
+        checkpoint: The pre-training checkpoint; ``None``, as the next five, where unknown.
         branch: ``'teacher'`` or ``'student'``.
         iteration: Of the checkpoint.
         seed: Of the pre-training.
         experiment_name: Of the pre-training.
+        data: That it was pre-trained on: type and folder.
         poa_mm_version: That extracted it.
         weights: By name, as the toolbox's loader expects them; empty for a network that is only described.
 
@@ -72,6 +73,7 @@ class ExtractedNetwork:
     iteration: int | None = None
     seed: int | None = None
     experiment_name: str | None = None
+    data: str | None = None
     poa_mm_version: str = poa_mm.__version__
     weights: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
@@ -79,7 +81,7 @@ class ExtractedNetwork:
         expected = dict.fromkeys(('subnet', 'name', 'format', 'poa_mm_version'), str)
         expected.update(dict.fromkeys(('num_params', 'feature_dims'), int))
         expected.update(dict.fromkeys(('img_size', 'iteration', 'seed'), int | None))
-        expected.update(dict.fromkeys(('checkpoint', 'branch', 'experiment_name'), str | None))
+        expected.update(dict.fromkeys(('checkpoint', 'branch', 'experiment_name', 'data'), str | None))
         expected.update(config=dict, space=dict, scales=dict, channels=list, mean=list | None, std=list | None)
         for key, kind in expected.items():
             value = getattr(self, key)

@@ -41,3 +41,29 @@ def config_inputs(cfg: Config) -> dict[str, Any]:
     preprocessor = cfg.model.get('data_preprocessor') or {}
     levels = {key: list(preprocessor.get(key) or DEFAULTS[key]) for key in ('mean', 'std')}
     return dict(img_size=size, **levels)
+
+
+CROP_SHARE = 7 / 8
+"""Side of the centre crop over the resized short side: 224 of 256 pixels (POA, sec. 4.2)."""
+
+
+def short_side(crop: int) -> int:
+    """Length in pixels that an image's short side is resized to before the centre of ``crop`` pixels is cut out."""
+    return round(crop / CROP_SHARE)
+
+
+def unit_levels(inputs: Mapping[str, Any]) -> tuple[list[float], list[float]]:
+    """Mean and std of R, G, B for levels of 0 to 1, as timm and transformers have them."""
+    resolved = resolve_inputs(inputs)
+    mean, std = ([level / 255 for level in resolved[key]] for key in ('mean', 'std'))
+    return mean, std
+
+
+def describe_data(cfg: Config) -> str | None:
+    """Type and folder of the images that a pre-training config trains on; ``None`` if it does not say."""
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
+    while isinstance(dataset.get('dataset'), dict):
+        dataset = dataset['dataset']
+    folders = (dataset.get(key) for key in ('data_root', 'data_prefix', 'root'))
+    words = [dataset.get('type'), *folders]
+    return ' '.join(word for word in words if isinstance(word, str)) or None

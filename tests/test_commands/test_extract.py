@@ -1,5 +1,7 @@
 """The command line ``poa extract``."""
 
+import json
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -52,10 +54,61 @@ def test_format(checkpoint, tmp_path, capsys, toolbox):
     assert f'{saved["meta"]["num_params"]:,}' in capsys.readouterr().out
 
 
+def knn_record(**changes):
+    result = dict(kind='pretrained', subnet='24x3', accuracy={'10': 61.5})
+    record = dict(protocol=dict(name='knn'), branch='teacher', iteration=5, seed=None, results=[result])
+    return {**record, 'data': dict(val=dict(source='ImageFolder pets', images=100)), **changes}
+
+
+def test_folders_with_a_card(checkpoint, tmp_path, capsys, monkeypatch):
+    pushed = []
+    monkeypatch.setattr('poa_mm.extraction.targets.hub.push_folder', lambda *given: pushed.append(given) or 'https://x')
+    results = tmp_path / 'knn.json'
+    results.write_text(json.dumps(knn_record()))
+    options = ('--format', 'safetensors', '--image-size', 32, '--results', results, '--push', 'me/vit')
+    extract(checkpoint, '--subnets', '24x3', '--out', tmp_path / 'out', *options)
+    folder = tmp_path / 'out' / '24x3'
+    assert sorted(path.name for path in folder.iterdir()) == ['README.md', 'model.safetensors']
+    card = (folder / 'README.md').read_text()
+    assert '`ImageFolder pets, 100 images` | accuracy (%), k = 10 | 61.50' in card and '32 x 32' in card
+    assert pushed == [(folder, 'me/vit')] and 'pushed to https://x' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (dict(iteration=6), 'measured on another checkpoint: iteration 6, but the network has 5'),
+        (dict(results=[]), 'the result file has no network 24x3'),
+    ],
+)
+def test_results_of_another_network(checkpoint, tmp_path, capsys, changes, message):
+    (tmp_path / 'knn.json').write_text(json.dumps(knn_record(**changes)))
+    with pytest.raises(SystemExit):
+        extract(
+            checkpoint,
+            '--subnets',
+            '24x3',
+            '--out',
+            tmp_path / 'out',
+            '--format',
+            'safetensors',
+            '--results',
+            tmp_path / 'knn.json',
+        )
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        (['--format', 'mmpose'], "format must be one of ['mmpretrain', 'mmdet', 'mmseg'], got 'mmpose'"),
+        (
+            ['--format', 'mmpose'],
+            "format must be one of ['mmpretrain', 'mmdet', 'mmseg', 'timm', 'transformers', 'onnx', 'torch.export', ",
+        ),
+        (['--format', 'timm', '--maps'], "format 'timm' has no option maps, only image_size"),
+        (['--push', 'me/vit'], 'push: only for --format timm, transformers, onnx, torch.export or safetensors'),
+        (['--format', 'timm', '--push', 'me/vit'], 'a repository holds one network: --push needs one of --subnets'),
+        (['--format', 'timm', '--results', 'nowhere.json'], "result file 'nowhere.json' does not exist"),
         (['--format', 'mmdet', '--subnets', '16x2'], 'a ViT with 2 blocks has too few maps'),
         (['--subnets', 'S'], "unknown sub-network 'S'; allowed are widths 16, 24, 32; depths 2 to 4"),
         (['--config', 'nowhere.py'], "config 'nowhere.py' does not exist"),
