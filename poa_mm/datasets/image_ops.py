@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+from torchvision.transforms.v2 import functional as TF
 
 GREY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R 601, as PIL
 
@@ -80,3 +82,10 @@ def solarize(image: np.ndarray, threshold: int) -> np.ndarray:
     levels = np.arange(256)
     table = np.where(levels < threshold, levels, 255 - levels).astype(np.uint8)
     return cv2.LUT(image, table)
+
+
+def centre_crop(image: np.ndarray, size: int) -> Tensor:
+    """The centre ``(3, size, size)`` uint8 of an image ``(H, W, 3)`` whose short side is resized to 8/7 of it."""
+    pixels = torch.from_numpy(image).permute(2, 0, 1)
+    pixels = TF.resize(pixels, [round(size * 8 / 7)], TF.InterpolationMode.BICUBIC, antialias=True)
+    return TF.center_crop(pixels, [size])

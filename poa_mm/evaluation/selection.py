@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.benchmark import Timer
-from torchvision.transforms.v2 import functional as TF
 
+from poa_mm.datasets.image_ops import centre_crop
 from poa_mm.datasets.reading import open_folder, read_images
 from poa_mm.elastic import Subnet
 from poa_mm.errors import UserError
@@ -224,13 +223,6 @@ def quality_from_images(
                 rows.append(backbone.image_features(crops, subnet).float())
     joined = {subnet: torch.cat(rows) for subnet, rows in features.items()}
     return {subnet: 100 * linear_cka(rows, joined[backbone.space.intact]) for subnet, rows in joined.items()}
-
-
-def centre_crop(image: np.ndarray, size: int) -> Tensor:
-    """The centre ``(3, size, size)`` uint8 of an image ``(H, W, 3)`` whose short side is resized to 8/7 of it."""
-    pixels = torch.from_numpy(image).permute(2, 0, 1)
-    pixels = TF.resize(pixels, [round(size * 8 / 7)], TF.InterpolationMode.BICUBIC, antialias=True)
-    return TF.center_crop(pixels, [size])
 
 
 def linear_cka(x: Tensor, y: Tensor) -> float:

@@ -1,5 +1,7 @@
 """The command line ``poa import``."""
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmpretrain.models import VisionTransformer
@@ -77,3 +79,24 @@ def test_errors_are_one_line(source, tmp_path, capsys):
     assert stopped.value.code == 2
     assert 'number of blocks is 4 in the file, 5 in the config' in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / 'out/start.pth').exists()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('by', ['magnitude', 'firstorder'])
+def test_reorder(source, tmp_path, capsys, by):
+    for i in range(5):
+        cv2.imwrite(str(tmp_path / f'{i}.png'), np.random.default_rng(i).integers(0, 255, (24, 20, 3), dtype=np.uint8))
+    run(tmp_path, tmp_path / 'vit.pth', '--reorder', by, *(['--images', tmp_path] if by == 'firstorder' else []))
+    assert capsys.readouterr().out.count('| layers.') == 4
+    backbone = open_network(tmp_path / 'out/start.pth').backbone
+    images = torch.randn(2, 3, 16, 16)
+    features, expected = backbone.image_features(images), source(images)[0]
+    torch.testing.assert_close(features.sort(1).values, expected.sort(1).values, rtol=0, atol=1e-5)
+    torch.testing.assert_close(features @ features.T, expected @ expected.T, rtol=0, atol=1e-4)
+    assert not torch.allclose(features, expected, atol=1e-2)
+
+
+def test_images_without_first_order(source, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run(tmp_path, tmp_path / 'vit.pth', '--reorder', 'firstorder')
+    assert '--reorder firstorder needs --images DIR' in capsys.readouterr().err

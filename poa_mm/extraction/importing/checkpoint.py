@@ -17,8 +17,9 @@ from poa_mm.models.backbones import ElasticBackbone
 from poa_mm.registry import MODELS
 
 from ..checkpoint import build_backbone
-from ..inputs import config_inputs
+from ..inputs import config_inputs, resolve_inputs
 from .fitting import fit_backbone
+from .importance import first_order_scores, magnitude_scores, read_batches, reorder, reorder_head
 from .reading import SourceFile, read_source
 from .sources import plain_name
 
@@ -45,6 +46,24 @@ class ImportedWeights:
     cfg: Config
     library: str
     notes: list[str]
+
+    def reorder(self, images: str | Path | None = None, number: int = 256) -> dict[str, float]:
+        """Sort channels, heads and hidden units by importance, the most important first.
+
+        Args:
+            images: Folder of images for :func:`first_order_scores`; ``None`` is :func:`magnitude_scores`.
+            number: At most so many of them.
+
+        Returns:
+            Importance of every block, by its prefix.
+        """
+        if images is None:
+            scores, blocks = magnitude_scores(self.backbone)
+        else:
+            inputs = resolve_inputs(config_inputs(self.cfg), dict(img_size=self.backbone.img_size))
+            scores, blocks = first_order_scores(self.backbone, read_batches(str(images), number, **inputs))
+        self.head = reorder_head(self.head, reorder(self.backbone, scores)['channels'])
+        return blocks
 
     def save(self, path: str | Path) -> Path:
         """Write a checkpoint for ``load_from``: teacher and student are the imported network."""

@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from poa_mm.elastic import Subnet, SubnetSpace, collect_slice_rules, rename_blocks, slice_state_dict
+from poa_mm.elastic.reordering import Units
 from poa_mm.elastic.space import Depth
+from poa_mm.errors import UserError
 
+from .block_units import Branch
 from .layer_depth import LayerDepths, LayerNames
 
 FAMILIES: dict[str, type[ElasticBackbone]] = {}
@@ -214,6 +217,20 @@ class ElasticBackbone(BaseModule):
         names = [name for name, _ in self.named_parameters() if name not in self.pretrain_only]
         renamed = rename_blocks(names, self.space, subnet, self.block_prefixes)
         return {new: factor if name in rules and rules[name].scaled else 1.0 for name, new in renamed.items()}
+
+    def units(self) -> list[Units]:
+        """What can be reordered without changing what the intact network computes.
+
+        The units named ``'channels'`` are those of the image feature.
+
+        Raises:
+            UserError: If the family cannot be reordered.
+        """
+        raise UserError(f'a {self.family} cannot be reordered: its normalisations have groups of fixed channels')
+
+    def branches(self) -> dict[str, list[Branch]]:
+        """The residual branches of every block, by the block's prefix."""
+        return {}
 
     def resolve(self, subnet: Subnet | str | None) -> Subnet:
         """The member of the space that an argument refers to; ``None`` is the intact network."""

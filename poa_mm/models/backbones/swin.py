@@ -20,11 +20,13 @@ from poa_mm.elastic import (
     SubnetSpace,
     choices,
 )
+from poa_mm.elastic.reordering import Member, Units
 from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
 
 from .attention import attend
 from .base import ElasticBackbone
+from .block_units import Branch, block_branches, block_channels, block_units, make_units, norm_members
 from .drop_path import add_residual
 from .ffn import ElasticFFN
 from .layer_depth import LayerNames
@@ -305,6 +307,32 @@ class ElasticSwinTransformer(ElasticBackbone):
             masks = self.cells.spread_masks(masks, *x.shape[1:3]).unsqueeze(-1)
             x = torch.where(masks, self.mask_token[0, :width].to(x.dtype), x)
         return x
+
+    def units(self) -> list[Units]:
+        """See :meth:`ElasticBackbone.units`: the channels of every stage, heads and hidden units."""
+        parameters, last = dict(self.named_parameters()), len(self.stages) - 1
+        found = []
+        for i, (stage, width) in enumerate(zip(self.stages, self.map_channels())):
+            if i:
+                channels = [Member(f'stages.{i - 1}.downsample.reduction.weight', 0)]
+            else:
+                stem = [f'{name}.{part}' for name in ('projection', 'norm') for part in ('weight', 'bias')]
+                channels = [Member('mask_token', -1), *(Member(f'patch_embed.{name}', 0) for name in stem)]
+            for block in (f'stages.{i}.blocks.{j}.' for j in range(len(stage.blocks))):
+                channels += block_channels(block, ('norm1', 'norm2'), 'attn.w_msa')
+                found += block_units(block, 'attn.w_msa', width // self.head_dim, parameters)
+            # A token's four neighbours follow each other in every channel, so a unit has four entries.
+            channels += norm_members(f'norm{i}', f'stages.{i}.downsample.norm')
+            channels += [Member(f'stages.{i}.downsample.reduction.weight', 1)]
+            name = 'channels' if i == last else f'channels of stage {i + 1}'
+            found.append(make_units(name, width, channels, parameters))
+        return found
+
+    def branches(self) -> dict[str, list[Branch]]:
+        """See :meth:`ElasticBackbone.branches`."""
+        parameters = dict(self.named_parameters())
+        blocks = [f'stages.{i}.blocks.{j}.' for i, depth in enumerate(self.depths) for j in range(depth)]
+        return {block: block_branches(block, 'attn.w_msa', parameters) for block in blocks}
 
     def map_channels(self, subnet: Subnet | str | None = None) -> tuple[int, ...]:
         """See :meth:`ElasticBackbone.map_channels`: the width, doubled every stage."""

@@ -19,11 +19,13 @@ from poa_mm.elastic import (
     SubnetSpace,
     choices,
 )
+from poa_mm.elastic.reordering import Member, Units
 from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
 
 from .attention import attend
 from .base import ElasticBackbone
+from .block_units import Branch, block_branches, block_channels, block_units, make_units, norm_members
 from .drop_path import add_residual
 from .ffn import ElasticFFN, ElasticSwiGLU, layer_scale
 from .layer_depth import LayerNames
@@ -260,6 +262,24 @@ class ElasticVisionTransformer(ElasticBackbone):
         patches = positions[:, 1:].reshape(1, self.grid, self.grid, -1).permute(0, 3, 1, 2)
         patches = F.interpolate(patches.float(), size=tuple(grid), mode='bicubic', align_corners=False)
         return torch.cat([positions[:, :1], patches.flatten(2).transpose(1, 2)], dim=1)
+
+    def units(self) -> list[Units]:
+        """See :meth:`ElasticBackbone.units`: channels, heads and hidden units."""
+        parameters, width = dict(self.named_parameters()), self.space.intact.width
+        tokens = ('cls_token', 'pos_embed', 'mask_token', 'register_tokens')
+        channels = [Member(name, -1) for name in tokens]
+        channels += [Member(f'patch_embed.projection.{part}', 0) for part in ('weight', 'bias')]
+        units = []
+        for block in self.branches():
+            channels += block_channels(block, ('ln1', 'ln2'), 'attn')
+            units += block_units(block, 'attn', width // self.head_dim, parameters)
+        return [make_units('channels', width, channels + norm_members('ln1'), parameters), *units]
+
+    def branches(self) -> dict[str, list[Branch]]:
+        """See :meth:`ElasticBackbone.branches`."""
+        parameters = dict(self.named_parameters())
+        blocks = [f'layers.{i}.' for i in range(len(self.layers))]
+        return {block: block_branches(block, 'attn', parameters) for block in blocks}
 
     def map_channels(self, subnet: Subnet | str | None = None) -> tuple[int, ...]:
         """See :meth:`ElasticBackbone.map_channels`: four times the width."""
