@@ -35,6 +35,8 @@ READ = {
     *('train_pipeline', 'test_pipeline'),  # variables that Config.dump keeps although nothing refers to them any more
 }
 
+MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+
 
 def load_config(path: str, options: dict[str, Any], work_dir: str | None, launcher: str, local_rank: int = 0) -> Config:
     """Read a config and apply the command line to it.
@@ -191,6 +193,8 @@ def build_runner(cfg: Config) -> Runner:
     hooks = cfg.setdefault('default_hooks', ConfigDict())
     for key, kind in (('start_check', 'StartCheckHook'), ('interrupt', 'InterruptHook')):
         hooks.setdefault(key, dict(type=f'poa_mm.{kind}'))
+    for key in [key for key, hook in hooks.items() if hook is None and key not in MMENGINE_HOOKS]:
+        del hooks[key]  # MMEngine takes None for its own alone
     from .engine import ScreenRunner
 
     return RUNNERS.build(cfg) if 'runner_type' in cfg else ScreenRunner.from_cfg(cfg)

@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from poa_mm.errors import UserError
 from poa_mm.launch import (
+    build_runner,
     check_names,
     check_toolboxes,
     enable_amp,
@@ -140,3 +141,15 @@ def test_more_processes_than_gpus(monkeypatch):
 @pytest.mark.parametrize('path', sorted(CONFIGS.rglob('*.py')), ids=lambda path: path.stem)
 def test_no_false_alarm_for_names(path):
     check_names(config_files(path))
+
+
+def test_hooks_that_every_run_has(monkeypatch, configs_are_not_printed, tmp_path):
+    def hooks(**default_hooks):
+        cfg = Config.fromfile(CONFIGS / 'poa_demo.py')
+        cfg.work_dir, cfg.experiment_name, cfg.log_level = str(tmp_path), f'hooks_{len(default_hooks)}', 'ERROR'
+        cfg.default_hooks.update(default_hooks)
+        return {type(hook).__name__ for hook in build_runner(cfg).hooks}
+
+    assert {'StartCheckHook', 'InterruptHook', 'FiniteCheckHook', 'IterTimerHook'} <= hooks()
+    left_out = hooks(start_check=None, interrupt=None, finite_check=None, timer=None)
+    assert not {'StartCheckHook', 'InterruptHook', 'FiniteCheckHook', 'IterTimerHook'} & left_out
