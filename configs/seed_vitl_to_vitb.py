@@ -2,4 +2,4 @@
 
 _base_ = 'seed_vitl_to_vits.py'
 
-model = dict(backbone=dict(widths=(768, 768, 64)))
+model = dict(backbone=dict(widths=[768]))

@@ -1,6 +1,6 @@
-"""SEED: a pre-trained ViT-L teaches a ViT-S, the "pre-train, then distil" that the paper compares with (POA, table 4).
+"""SEED: a ViT-L pre-trained by DINOv2 teaches a ViT-S, the "pre-train, then distil" that the paper compares with (POA, table 4).
 
-tools/extract.py work_dirs/single_vitl/iter_276800.pth --subnets L --out subnets/mmpretrain
+tools/extract.py work_dirs/dinov2_vitl/iter_216250.pth --subnets L --out subnets/mmpretrain
 tools/dist_train.sh configs/seed_vitl_to_vits.py 8
 
 Only the student is saved. Optimizer and schedule are ours: neither paper states those of a ViT.
@@ -10,12 +10,12 @@ _base_ = ['_base_/runtime.py', '_base_/multi_crop_224.py']
 
 from poa_mm.extraction import fill_in
 
-# Images per optimizer step, and per GPU at a time; both global crops of each are seen.
-total_batch = 1024
-batch_size = 64
+# Images per optimizer step (POA, table 20), and per GPU at a time; both global crops of each are seen.
+total_batch = 4096
+batch_size = 128
 
-# 600 times 1.28 million images, two views of each: the 1200 effective epochs of the paper's table.
-epoch = 1250
+# An epoch is 1.28 million images. Two views of each: 600 of them are the 1200 effective epochs of the paper's table.
+epoch = 313
 steps = 600 * epoch
 
 model = dict(
@@ -26,8 +26,8 @@ model = dict(
         type='ElasticVisionTransformer',
         img_size=224,
         patch_size=16,
-        widths=(384, 384, 64),
-        depths=(12, 12),
+        widths=[384],
+        depths=[12],
         head_dim=64,
         layer_scale_init_value=1e-5,
     ),
@@ -38,7 +38,7 @@ model = dict(
 )
 # The teacher: a member of a recipe's space, and its extracted file.
 teacher_file = 'subnets/mmpretrain/L.pth'
-model = fill_in(model, 'single_vitl', 'L', 'mmpretrain', teacher_file)
+model = fill_in(model, 'dinov2/dinov2_vitl', 'L', 'mmpretrain', teacher_file)
 
 # No local crops, no masks.
 train_dataloader = dict(

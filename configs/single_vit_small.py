@@ -1,6 +1,6 @@
 """The small-data recipe for one size alone: the baseline of poa_vit_small.py. Here its largest network.
 
-Another size: --cfg-options model.backbone.widths="(96,96,32)" model.backbone.depths="(4,4)"
+Another size: --cfg-options model.backbone.widths="[96]" model.backbone.depths="[4]"
 """
 
 _base_ = 'poa_vit_small.py'

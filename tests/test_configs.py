@@ -10,18 +10,19 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from poa_mm.elastic import SubnetSampler
+from poa_mm.elastic import Subnet, SubnetSampler
 from poa_mm.engine import CosineLR, CosineWeightDecay
 from poa_mm.engine.optim_wrapper import count_micro_batches
 from poa_mm.engine.schedules import cosine, full_length
 from poa_mm.registry import MODELS
+from tests.helpers import program_values as program
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 PRETRAINING = sorted(
     path
-    for folder in (CONFIGS, CONFIGS / 'ablations')
+    for folder in (CONFIGS, CONFIGS / 'ablations', CONFIGS / 'dinov2')
     for path in folder.glob('*.py')
-    if path.name.startswith(('poa_', 'single_', 'vitl_'))
+    if path.name.startswith(('poa_', 'single_', 'vitl_', 'dinov2_'))
 )
 TINY = {
     'ElasticVisionTransformer': dict(img_size=64, patch_size=16, widths=(32, 64, 32), depths=(2, 3), head_dim=16),
@@ -50,6 +51,10 @@ def test_every_pretraining_config_trains(path, images, tmp_path):
     kind = cfg.model.backbone.type
     cfg.model.backbone.update(TINY[kind])
     cfg.model.head.update(num_prototypes=[24] * len(cfg.model.head.num_prototypes), hidden_dims=32, bottleneck_dims=16)
+    if 'num_prototypes' in cfg.model.get('target', {}):
+        cfg.model.target.num_prototypes = cfg.model.head.num_prototypes
+    if 'widths' in cfg.model.get('sampler', {}):
+        cfg.model.sampler.widths = [32]
     views = cfg.train_dataloader.dataset.views
     views.global_1.size = views.global_2.size = 64
     views.local.update(size=32, number=2)
@@ -119,6 +124,49 @@ def test_paper_recipe(name):
     ema = cfg.default_hooks.teacher
     momentum = cosine(steps, ema.start, ema.final, full_length(ema.steps, ema.get('run_fraction', 1.0)))
     assert momentum == pytest.approx(last_momentum, abs=5e-6)
+
+
+@pytest.mark.parametrize('name', program.PRETRAINING_BATCH)
+def test_batch_of_the_program(name):
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    assert cfg.optim_wrapper.total_batch == program.PRETRAINING_BATCH[name]
+
+
+@pytest.mark.parametrize('number', program.CANDIDATES)
+def test_candidates(number):
+    """Table 19: what is drawn beside the intact network."""
+    name = 'poa_vitl' if number == 143 else f'ablations/vitl_{number}_candidates'
+    cfg = Config.fromfile(CONFIGS / f'{name}.py').model
+    init_default_scope('poa_mm')
+    with torch.device('meta'):
+        space = MODELS.build(cfg.backbone).space
+    widths, depths = program.CANDIDATES[number]
+    candidates = {Subnet(width, depth) for width in widths for depth in depths}
+    assert len(candidates) == number and space.intact == Subnet(1024, 24)
+    assert SubnetSampler(space, **cfg.sampler).copies.keys() == candidates - {space.intact}
+
+
+def test_strengths_and_weights():
+    """Tables 17 and 18."""
+    for digit in (6, 7, 9):
+        assert Config.fromfile(CONFIGS / f'ablations/vitl_lambda0{digit}.py').model.intact_weight == digit / 10
+    for name, strength in (('uniform_sampling', 1), ('strength2', 2)):
+        sampler = Config.fromfile(CONFIGS / f'ablations/vitl_{name}.py').model.sampler
+        assert (sampler.width_strength, sampler.depth_strength) == (strength, strength)
+
+
+@pytest.mark.parametrize('name', program.DINOV2)
+def test_dinov2(name):
+    """One size, no elastic student, one head, as many images as POA sees."""
+    cfg = Config.fromfile(CONFIGS / f'dinov2/{name}.py')
+    init_default_scope('poa_mm')
+    with torch.device('meta'):
+        space = MODELS.build(cfg.model.backbone).space
+    assert list(space) == [Subnet(*program.DINOV2[name])] and cfg.model.students == ('intact',)
+    assert cfg.model.head.num_prototypes == cfg.model.target.num_prototypes == program.DINOV2_PROTOTYPES
+    poa = Config.fromfile(CONFIGS / ('poa_vitl.py' if 'vit' in name else 'poa_swinb.py'))
+    images = [c.train_cfg.max_iters * c.optim_wrapper.total_batch for c in (cfg, poa)]
+    assert images[0] == pytest.approx(images[1], rel=1e-3)
 
 
 def test_a_child_changes_one_field_of_a_hook(tmp_path):

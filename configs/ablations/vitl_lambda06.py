@@ -1,4 +1,4 @@
-"""Table 17: another weight of the intact student (0.6 to 0.9 in the paper)."""
+"""Table 17: a weight of 0.6 for the intact student."""
 
 _base_ = '../poa_vitl.py'
 

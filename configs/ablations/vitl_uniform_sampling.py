@@ -1,4 +1,4 @@
-"""Table 18, S = 1: every sub-network is drawn equally often (S = 2: both strengths 2)."""
+"""Table 18, S = 1: every sub-network is drawn equally often."""
 
 _base_ = '../poa_vitl.py'
 

@@ -9,7 +9,11 @@ from .protocol import add_protocol_arguments, run_protocol
 def add_arguments(parser: ArgumentParser) -> None:
     add_protocol_arguments(parser, thumbnails=False)
     parser.add_argument('--iters', type=int, help='iterations (default: 12500)')
-    parser.add_argument('--train-batch-size', type=int, help='images of one iteration in each process (default: 256)')
+    parser.add_argument('--total-batch', type=int, help='images of one iteration, over all processes (default: 2048)')
+    kinds = "last (class token), all, 'last + mean patch', 'all + mean patch'"
+    parser.add_argument(
+        '--features', nargs='+', metavar='KIND', help=f'kinds of features: {kinds} (default: all kinds)'
+    )
     parser.add_argument(
         '--learning-rates', type=float, nargs='+', help="for a total batch of 256 (default: the paper's 13)"
     )
@@ -30,4 +34,4 @@ def run(args: Namespace) -> None:
     from poa_mm.evaluation.linear_protocol import run_linear
 
     protocol = partial(run_linear, save=args.save, resume=args.resume, save_interval=args.save_interval)
-    run_protocol(args, protocol, ('iters', 'train_batch_size', 'learning_rates', 'cached'))
+    run_protocol(args, protocol, ('iters', 'total_batch', 'learning_rates', 'features', 'cached'))

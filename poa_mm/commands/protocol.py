@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from poa_mm.evaluation import EvalOptions
 
 CONFIG = '(default: from the config)'
-DATA_OPTIONS = ('train', 'val', 'resize', 'crop')
+DATA_OPTIONS = ('train', 'val', 'resize', 'crop', 'interpolation')
 
 
 def add_protocol_arguments(parser: ArgumentParser, thumbnails: bool = True, val: bool = True) -> None:
@@ -49,6 +49,7 @@ def add_protocol_arguments(parser: ArgumentParser, thumbnails: bool = True, val:
         data.add_argument('--val', metavar='DIR', help=f'validation images, same layout {CONFIG}')
     data.add_argument('--resize', type=int, help='short side in pixels (default: 8/7 of the crop)')
     data.add_argument('--crop', type=int, help="centre crop in pixels (default: the model's input size)")
+    data.add_argument('--interpolation', help='of the resize, bicubic or bilinear (default: bicubic)')
     parser.add_argument('--batch-size', type=int, default=64, help='images at a time in each process (default: 64)')
     parser.add_argument('--workers', type=int, default=2, help='data-loading workers of each process (default: 2)')
     parser.add_argument('--amp', action='store_true', help='mixed precision: features in bfloat16')

@@ -19,7 +19,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         '--patches', type=int, help='patches along a side (default: 14, or what divides the crop evenly)'
     )
     parser.add_argument(
-        '--grids', type=int, nargs='+', help='shuffled tiles along a side (default: all even divisions up to 14)'
+        '--grids',
+        nargs='+',
+        help='shuffled tiles: 4 along a side, or rows and columns as 2x4 (default: all even divisions up to 14)',
     )
     parser.add_argument('--k', type=int, help='number of neighbours (default: 20)')
     picture = result_file_ending('.png', '.pdf', '.svg')

@@ -22,7 +22,7 @@ from poa_mm.datasets.reading import open_class_folders
 from poa_mm.errors import UserError
 
 from .classifiers import open_classifiers
-from .comparison import Comparison, EvalOptions, open_comparison
+from .comparison import Comparison, EvalOptions, open_comparison, open_images
 from .features import FeatureReader
 from .images import EvalImages
 from .knn import check_ks, pack, unpack, vote
@@ -124,7 +124,7 @@ def _open(
         return comparison, f'linear classifiers of {classifiers}', {c.key: _by_logits for c in comparison.candidates}
     if gallery is None:
         raise UserError('k-NN needs --train: images of ImageNet-1K, or of the nine classes')
-    comparison.train = EvalImages(open_class_folders(gallery), settings['resize'], settings['crop'])
+    comparison.train = open_images(open_class_folders(gallery), settings)
     check_ks([settings['k']], len(comparison.train), settings['temperature'])
     judges = _neighbour_judges(comparison)
     return comparison, f'k-NN, k = {settings["k"]}', judges

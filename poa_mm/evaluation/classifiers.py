@@ -15,8 +15,8 @@ from poa_mm.files import load_weights
 from poa_mm.registry import MODELS
 
 from .candidates import Candidate
-from .comparison import Comparison, EvalOptions, merge_settings
-from .images import EvalImages, open_split_pair
+from .comparison import Comparison, EvalOptions, merge_settings, open_images
+from .images import open_split_pair
 
 
 def open_classifiers(inputs: EvalOptions, name: str, defaults: Mapping[str, Any]) -> Comparison:
@@ -38,7 +38,7 @@ def open_classifiers(inputs: EvalOptions, name: str, defaults: Mapping[str, Any]
     if any(other != images[0] for other in images):
         raise UserError('the classifiers expect images of different size, mean or std: evaluate them one by one')
     own = {key: images[0][key] for key in ('crop', 'resize') if images[0][key] and 'crop' not in inputs.options}
-    options = {**own, **inputs.options}
+    options = dict(interpolation=images[0]['interpolation'], **own) | inputs.options
     settings = merge_settings(inputs.cfg, name, defaults, None, options, learns=False)
     _, val = open_split_pair(settings.pop('train', None), settings.pop('val', None), learns=False)
     candidates = [candidate for candidate, _ in opened]
@@ -50,7 +50,7 @@ def open_classifiers(inputs: EvalOptions, name: str, defaults: Mapping[str, Any]
         candidates,
         sources=[dict(file=str(file)) for file in inputs.files],
         train=None,
-        val=EvalImages(val, settings['resize'], settings['crop']),
+        val=open_images(val, settings),
         mean=images[0]['mean'],
         std=images[0]['std'],
         seed=inputs.seed or 0,
@@ -58,7 +58,7 @@ def open_classifiers(inputs: EvalOptions, name: str, defaults: Mapping[str, Any]
 
 
 def _open(file: Path) -> tuple[Candidate, dict[str, Any]]:
-    """The classifier of a checkpoint; mean, std, crop and short side of its images."""
+    """The classifier of a checkpoint; mean, std, crop, short side and interpolation of its images."""
     contents = load_weights(file)
     text = (contents.get('meta') or {}).get('cfg')
     cfg = read_config(text) if isinstance(text, str) else Config()
@@ -75,8 +75,10 @@ def _open(file: Path) -> tuple[Candidate, dict[str, Any]]:
     params = sum(parameter.numel() for parameter in model.parameters())
     candidate = Candidate('trained', f'{file.parent.name}/{file.stem}', partial(model, mode='tensor'), params=params)
     steps = {step.get('type'): step for step in _pipeline(cfg)}
-    crop, resize = steps.get('CenterCrop', {}).get('crop_size'), steps.get('ResizeEdge', {}).get('scale')
-    return candidate, dict(mean=list(pixels.mean), std=list(pixels.std), crop=crop, resize=resize)
+    resize = steps.get('ResizeEdge', {})
+    images = dict(crop=steps.get('CenterCrop', {}).get('crop_size'), resize=resize.get('scale'))
+    images['interpolation'] = resize.get('interpolation', 'bilinear')  # mmpretrain's default
+    return candidate, dict(images, mean=list(pixels.mean), std=list(pixels.std))
 
 
 def _pipeline(cfg: Config) -> list[Mapping[str, Any]]:

@@ -16,7 +16,7 @@ from poa_mm.errors import UserError
 from .comparison import EvalOptions, open_comparison
 from .linear import check_features
 
-CLUSTER_DEFAULTS = dict(clusters=None, restarts=10)
+CLUSTER_DEFAULTS = dict(clusters=None, restarts=10, normalize=True)
 
 
 def cluster_accuracy(labels: np.ndarray, clusters: np.ndarray) -> float:
@@ -73,9 +73,10 @@ def check_clusters(clusters: int, images: int) -> None:
 
 
 def run_clustering(inputs: EvalOptions) -> dict[str, Any]:
-    """Cluster the validation images by L2-normalised features of all networks; each image is read once.
+    """Cluster the validation images by features of all networks; each image is read once.
 
-    Settings, beside those of the data, are ``clusters`` (as many as there are classes) and ``restarts``.
+    Settings, beside those of the data, are ``clusters`` (as many as there are classes), ``restarts`` and ``normalize``:
+    whether features are L2-normalised (the authors' program takes them as they are).
 
     Args:
         inputs: Arguments of the command.
@@ -90,7 +91,7 @@ def run_clustering(inputs: EvalOptions) -> dict[str, Any]:
     settings = comparison.settings
     if settings['restarts'] < 1:
         raise UserError(f'restarts must be at least 1, got {settings["restarts"]}')
-    reader = comparison.reader()
+    reader = comparison.reader(normalize=settings['normalize'])
     features, labels, _ = reader.collect(comparison.val, 'val')
     check_features(features)
     clusters = comparison.classes if settings['clusters'] is None else settings['clusters']

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 
@@ -21,7 +22,7 @@ from .candidates import Candidate, gather_candidates
 from .features import FeatureReader, Network
 from .images import EvalImages, describe, open_split_pair
 
-DATA_SETTINGS = ('train', 'val', 'resize', 'crop')
+DATA_SETTINGS = ('train', 'val', 'resize', 'crop', 'interpolation')
 
 
 @dataclass(frozen=True)
@@ -196,10 +197,15 @@ def open_comparison(inputs: EvalOptions, name: str, defaults: Mapping[str, Any],
     settings = merge_settings(cfg, name, defaults, dict(img_size=sizes[0]) if sizes else None, inputs.options, learns)
     candidates = gather_candidates(networks, inputs.subnets, inputs.thumbnails, inputs.device)
     pair = open_split_pair(settings.pop('train', None), settings.pop('val', None), learns)
-    train, val = (d if d is None else EvalImages(d, settings['resize'], settings['crop']) for d in pair)
+    train, val = (d if d is None else open_images(d, settings) for d in pair)
     sources = [network.source for network in networks if network.source['file']]
     mean, std = levels[0]['mean'], levels[0]['std']
     return Comparison(inputs, settings, candidates, sources, train, val, mean, std, seed)
+
+
+def open_images(dataset: BaseDataset, settings: Mapping[str, Any]) -> EvalImages:
+    """The images of a data set as the settings of a protocol cut them."""
+    return EvalImages(dataset, settings['resize'], settings['crop'], settings['interpolation'])
 
 
 def _own_config(cfg: Config, networks: Sequence[LoadedNetwork]) -> Config:
@@ -237,7 +243,7 @@ def merge_settings(
     own = {**shared, **own}
     stated = [dict(img_size=given.get('crop')) for given in (options, own)]
     crop = resolve_inputs(*stated, network, config_inputs(cfg))['img_size']
-    defaults = dict(defaults, crop=crop, resize=short_side(crop))
+    defaults = dict(defaults, crop=crop, resize=short_side(crop), interpolation='bicubic')
     if 'crop' in options:  # the config's short side belongs to the config's crop
         own = {key: value for key, value in own.items() if key != 'resize'}
     if not learns and 'train' not in options:

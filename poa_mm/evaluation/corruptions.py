@@ -31,16 +31,20 @@ def occlude(images: Tensor, ratio: float, order: Tensor) -> Tensor:
     return images * kept[:, None]
 
 
-def shuffle(images: Tensor, order: Tensor) -> Tensor:
-    """Cut images (N, C, S, S) into tiles and join them in another order (N, T), tile ``i`` being ``order[i]``.
+def shuffle(images: Tensor, order: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Cut images (N, C, S, S) into tiles and join them in another order, tile ``i`` being ``order[i]``.
 
-    T is a square number whose root divides S.
+    Args:
+        images: The images.
+        order: A permutation of the tiles for each image (N, rows * columns).
+        grid: Rows and columns of tiles; both divide S.
     """
     n, channels, size, _ = images.shape
-    grid = round(order.shape[1] ** 0.5)
-    tiles = images.view(n, channels, grid, size // grid, grid, size // grid).transpose(3, 4).flatten(2, 3)
-    tiles = tiles[torch.arange(n, device=order.device)[:, None], :, order]  # N, T, C, s, s
-    tiles = tiles.view(n, grid, grid, channels, size // grid, size // grid)
+    rows, columns = grid
+    height, width = size // rows, size // columns
+    tiles = images.view(n, channels, rows, height, columns, width).transpose(3, 4).flatten(2, 3)
+    tiles = tiles[torch.arange(n, device=order.device)[:, None], :, order]  # N, T, C, h, w
+    tiles = tiles.view(n, rows, columns, channels, height, width)
     return tiles.permute(0, 3, 1, 4, 2, 5).reshape(images.shape)
 
 

@@ -19,6 +19,8 @@ from poa_mm.datasets.reading import UnreadableImageError, describe, open_class_f
 from poa_mm.datasets.sampler import Draw
 from poa_mm.errors import UserError
 
+INTERPOLATIONS = ('bicubic', 'bilinear')
+
 
 class Item(NamedTuple):
     """One image of a data set; ``image`` is ``None`` if it could not be read, and ``reason`` says why."""
@@ -32,21 +34,28 @@ class Item(NamedTuple):
 class EvalImages(Dataset):
     """Images of any OpenMMLab dataset, resized and centre-cropped (POA, sec. 4).
 
-    The short side is resized to ``resize`` (bicubic, antialiased), then the centre is cropped.
+    The short side is resized to ``resize`` (antialiased), then the centre is cropped.
 
     Args:
         dataset: Its items hold ``img`` (H, W, 3) uint8 in OpenCV's order BGR, and ``gt_label``.
         resize: Short side after resizing, in pixels.
         crop: Side of the crop, in pixels.
+        interpolation: Of the resize, ``'bicubic'`` or ``'bilinear'``.
 
     Raises:
-        UserError: If the crop does not fit, or the data set is empty, has no labels or gives no ``img``.
+        UserError: If the crop does not fit, there is no such interpolation, or the data set is empty, has no labels or
+            gives no ``img``.
     """
 
-    def __init__(self, dataset: BaseDataset, resize: int = 256, crop: int = 224) -> None:
+    def __init__(
+        self, dataset: BaseDataset, resize: int = 256, crop: int = 224, interpolation: str = 'bicubic'
+    ) -> None:
         if not 0 < crop <= resize:
             raise UserError(f'crop must be between 1 and resize, got crop {crop} and resize {resize}')
+        if interpolation not in INTERPOLATIONS:
+            raise UserError(f'interpolation must be one of {list(INTERPOLATIONS)}, got {interpolation!r}')
         self.dataset, self.resize, self.crop = open_dataset(dataset), resize, crop
+        self.mode = TF.InterpolationMode(interpolation)
         if 'gt_label' not in dataset.get_data_info(0):
             raise UserError(f'the data set has no labels: {describe(dataset)}')
         self.read(0)  # checks the pipeline
@@ -64,7 +73,7 @@ class EvalImages(Dataset):
         if image is None:
             return Item(index, self.label(index), None, reason)
         image = torch.from_numpy(image).permute(2, 0, 1)
-        image = TF.resize(image, [self.resize], TF.InterpolationMode.BICUBIC, antialias=True)
+        image = TF.resize(image, [self.resize], self.mode, antialias=True)
         return Item(index, self.label(index), TF.center_crop(image, [self.crop]))
 
     def read(self, index: int) -> tuple[np.ndarray | None, str]:

@@ -19,9 +19,9 @@ from poa_mm.errors import UserError
 from poa_mm.extraction import config_inputs, resolve_inputs
 from poa_mm.registry import HOOKS
 
-from .comparison import merge_settings
+from .comparison import merge_settings, open_images
 from .features import FeatureReader
-from .images import EvalImages, open_split_pair
+from .images import open_split_pair
 from .knn import check_ks, evaluate_knn
 from .knn_protocol import KNN_DEFAULTS
 
@@ -98,10 +98,7 @@ class KnnHook(Hook):
             inputs = resolve_inputs(config_inputs(runner.cfg), dict(img_size=backbone.img_size))
             settings = merge_settings(runner.cfg, 'knn', KNN_DEFAULTS, inputs, self.options)
             pair = open_split_pair(settings.get('train'), settings.get('val'))
-            self.images = [
-                EvalImages(_evenly(dataset, size), settings['resize'], settings['crop'])
-                for dataset, size in zip(pair, self.sizes)
-            ]
+            self.images = [open_images(_evenly(dataset, size), settings) for dataset, size in zip(pair, self.sizes)]
             self.ks, self.temperature = sorted(set(settings['ks'])), settings['temperature']
             check_ks(self.ks, len(self.images[0]), self.temperature)
             self.selected = backbone.space.select(self.subnets)

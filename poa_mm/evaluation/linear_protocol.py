@@ -32,7 +32,7 @@ from .linear import (
     probe_features,
 )
 
-LINEAR_DEFAULTS = dict(iters=12500, train_batch_size=256, learning_rates=LEARNING_RATES, cached=False)
+LINEAR_DEFAULTS = dict(iters=12500, total_batch=2048, learning_rates=LEARNING_RATES, features=None, cached=False)
 
 
 def run_linear(
@@ -40,8 +40,9 @@ def run_linear(
 ) -> dict[str, Any]:
     """Train linear classifiers on frozen features of sub-networks; the best of each on validation is reported.
 
-    Settings, beside those of the data, are ``iters``, ``train_batch_size`` (of one process), ``learning_rates``
-    (for a total batch of 256) and ``cached``: whether the features of the centre crops are computed once and kept,
+    Settings, beside those of the data, are ``iters``, ``total_batch`` (images of one iteration, shared by the
+    processes), ``learning_rates`` (for a total batch of 256), ``features``: the kinds that are trained (by default all
+    of :func:`feature_kinds`), and ``cached``: whether the features of the centre crops are computed once and kept,
     instead of those of new random crops in each iteration.
 
     Args:
@@ -64,7 +65,7 @@ def run_linear(
     comparison = open_comparison(inputs, 'linear', LINEAR_DEFAULTS)
     settings = comparison.settings
     _check(settings, save_interval)
-    total_batch = settings['train_batch_size'] * get_world_size()
+    total_batch = settings['total_batch']
     reader = comparison.reader(
         {c.key: partial(probe_features, c.backbone, subnet=c.subnet) for c in comparison.candidates}, normalize=False
     )
@@ -78,7 +79,7 @@ def run_linear(
         found, best[candidate.key] = best_classifier(accuracy, grid, settings['learning_rates'])
         results.append({**candidate.record(), **found})
     saved.save(settings['iters'], best)
-    settings.update(total_batch=total_batch, momentum=MOMENTUM)
+    settings.update(momentum=MOMENTUM)
     found = f': {spans(results)}'
     return comparison.record('linear', results, reader.all_unreadable(), 'linear probing', found, **settings)
 
@@ -88,20 +89,24 @@ def _check(settings: dict[str, Any], save_interval: int) -> None:
     if not rates or min(rates) <= 0 or len(set(rates)) < len(rates):
         raise UserError(f'learning rates must be positive and different, got {rates}')
     for name, value in dict(settings, save_interval=save_interval).items():
-        if name in ('iters', 'train_batch_size', 'save_interval') and value < 1:
+        if name in ('iters', 'total_batch', 'save_interval') and value < 1:
             raise UserError(f'{name} must be at least 1, got {value}')
+    if settings['total_batch'] % get_world_size():
+        raise UserError(f'total_batch {settings["total_batch"]} must be a multiple of the {get_world_size()} processes')
 
 
 def _grids(comparison: Comparison, total_batch: int) -> dict[str, LinearGrid]:
     """Untrained classifiers of every network."""
     settings = comparison.settings
     rates = [rate * total_batch / 256 for rate in settings['learning_rates']]
-    return {
-        c.key: LinearGrid(
-            feature_kinds(c.backbone, settings['crop'], c.subnet), rates, comparison.classes, comparison.seed
-        ).to(comparison.inputs.device)
-        for c in comparison.candidates
-    }
+    grids = {}
+    for c in comparison.candidates:
+        kinds = feature_kinds(c.backbone, settings['crop'], c.subnet)
+        if not set(wanted := settings['features'] or kinds) <= kinds.keys():
+            raise UserError(f'features must be among {list(kinds)}, got {list(wanted)}')
+        kinds = {kind: kinds[kind] for kind in wanted}
+        grids[c.key] = LinearGrid(kinds, rates, comparison.classes, comparison.seed).to(comparison.inputs.device)
+    return grids
 
 
 def train(
@@ -125,10 +130,15 @@ def train(
                 saved.save(step)
 
 
+def _own_batch(comparison: Comparison) -> int:
+    """Images of one iteration in this process."""
+    return comparison.settings['total_batch'] // get_world_size()
+
+
 def _draws(comparison: Comparison, start: int) -> SeededInfiniteSampler:
     """This process's draws; those of all processes together are the same for any number of processes."""
     sampler = SeededInfiniteSampler(comparison.train, comparison.seed)
-    sampler.skip(start * comparison.settings['train_batch_size'])
+    sampler.skip(start * _own_batch(comparison))
     return sampler
 
 
@@ -138,7 +148,7 @@ def _from_images(
     """Features and labels of random views, batch by batch."""
     loader = DataLoader(
         TrainImages(comparison.train),
-        comparison.settings['train_batch_size'],
+        _own_batch(comparison),
         sampler=_draws(comparison, start),
         num_workers=comparison.inputs.num_workers,
         collate_fn=list,
@@ -161,7 +171,7 @@ def _from_memory(
     features, labels, index = reader.collect(comparison.train, 'train')
     row = torch.full((len(comparison.train),), -1, device=index.device)
     row[index] = torch.arange(len(index), device=index.device)
-    size = comparison.settings['train_batch_size']
+    size = _own_batch(comparison)
     draws = iter(_draws(comparison, start))
     while True:
         chosen = row[torch.tensor([next(draws).index for _ in range(size)], device=row.device)]
@@ -224,7 +234,7 @@ class SavedTraining:
     def __init__(self, comparison: Comparison, trainer: GridTrainer, path: str | Path | None, interval: int) -> None:
         self.trainer, self.interval = trainer, interval
         self.path = None if path is None else Path(path)
-        keys = ('iters', 'learning_rates', 'cached', 'resize', 'crop')
+        keys = ('iters', 'learning_rates', 'cached', 'resize', 'crop', 'interpolation')
         self.meta = dict(
             {key: comparison.settings[key] for key in keys},
             total_batch=trainer.batch,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,8 @@ from .linear_protocol import read_saved
 
 RATIOS = tuple(i / 10 for i in range(11))
 ROBUSTNESS_DEFAULTS = dict(ratios=RATIOS, patches=None, grids=None, k=20, temperature=0.07)
-Variant = tuple[str, float]  # ('occlusion', ratio) or ('shuffling', grid)
+Grid = tuple[int, int]  # rows and columns of tiles
+Variant = tuple[str, float | Grid]  # ('occlusion', ratio) or ('shuffling', grid)
 
 
 class CorruptedReader(FeatureReader):
@@ -54,7 +56,7 @@ class CorruptedReader(FeatureReader):
             if kind == 'occlusion':
                 changed = occlude(images, level, hidden)
             else:
-                changed = shuffle(images, orders(index, int(level) ** 2, self.seed)) if level > 1 else images
+                changed = shuffle(images, orders(index, level[0] * level[1], self.seed), level)
             found.update({(n, (kind, level)): self.output(network, changed) for n, network in self.plain.items()})
         return found
 
@@ -63,8 +65,8 @@ def run_robustness(inputs: EvalOptions, classifiers: str | Path | None = None, t
     """Accuracy of every network on corrupted validation images, by k-NN or by trained classifiers.
 
     Settings, beside those of the data, are ``ratios`` of hidden patches, ``patches`` along a side (by default as
-    many as cut the crop evenly, 14 at most: 14 at 224 px), ``grids`` of tiles (by default all that cut the crop
-    evenly, up to 14), ``k`` and ``temperature``.
+    many as cut the crop evenly, 14 at most: 14 at 224 px), ``grids`` of tiles (``4`` or ``'2x4'``, rows and columns; by
+    default all square ones that cut the crop evenly, up to 14), ``k`` and ``temperature``.
 
     Args:
         inputs: Arguments of the command.
@@ -104,7 +106,7 @@ def run_robustness(inputs: EvalOptions, classifiers: str | Path | None = None, t
     for candidate in comparison.candidates:
         curves: dict[str, dict[str, float]] = {kind: {} for kind in CORRUPTIONS}
         for kind, level in variants:
-            curves[kind][f'{level:g}'] = round(accuracy[candidate.key, (kind, level)], 4)
+            curves[kind][_level_name(level)] = round(accuracy[candidate.key, (kind, level)], 4)
         results.append({**candidate.record(), **curves})
     half = min(settings['ratios'], key=lambda ratio: abs(ratio - 0.5))
     kept = ', '.join(f'{r["name"]} {r["occlusion"][f"{half:g}"]:.2f} %' for r in results[:4])
@@ -119,16 +121,35 @@ def _complete(settings: dict[str, Any]) -> list[Variant]:
     crop = settings['crop']
     even = divisors(crop)
     settings['patches'] = settings['patches'] or even[-1]
-    settings['grids'] = sorted(set(settings['grids'] or even))
+    grids = sorted(set(map(read_grid, settings['grids'] or even)), key=lambda grid: (grid[0] * grid[1], grid))
+    settings['grids'] = [rows if rows == columns else _level_name((rows, columns)) for rows, columns in grids]
     settings['ratios'] = sorted(set(settings['ratios']))
-    for name, values in (('patches', [settings['patches']]), ('grids', settings['grids'])):
+    for name, values in (('patches', [settings['patches']]), ('grids', [side for grid in grids for side in grid])):
         odd = [value for value in values if value < 1 or crop % value]
         if odd:
             raise UserError(f'{name} must cut {crop} px evenly: {divisors(crop, crop)} do, {odd[0]} does not')
     if not settings['ratios'] or not all(0 <= ratio <= 1 for ratio in settings['ratios']):
         raise UserError(f'ratios must be from 0 to 1, got {settings["ratios"]}')
-    shuffled = [('shuffling', grid) for grid in settings['grids']]
+    shuffled = [('shuffling', grid) for grid in grids]
     return [*(('occlusion', ratio) for ratio in settings['ratios']), *shuffled]
+
+
+def read_grid(grid: int | str) -> Grid:
+    """Rows and columns of ``4`` (4 x 4 tiles) or ``'2x4'``.
+
+    Raises:
+        UserError: If it is something else.
+    """
+    match = re.fullmatch(r'(\d+)(?:x(\d+))?', str(grid))
+    if match is None:
+        raise UserError(f'a grid of tiles is a number along a side or rows and columns (4 or 2x4), got {grid!r}')
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _level_name(level: float | Grid) -> str:
+    if isinstance(level, tuple):
+        return str(level[0]) if level[0] == level[1] else f'{level[0]}x{level[1]}'
+    return f'{level:g}'
 
 
 def _by_neighbours(comparison: Comparison, corrupted: partial) -> tuple[dict, dict]:

@@ -37,7 +37,7 @@ def plot_robustness(
     figure = Figure(figsize=(9, 3.8), dpi=150, layout='constrained')
     for axes, (kind, label) in zip(figure.subplots(1, 2, sharey=True), CORRUPTIONS.items()):
         for i, result in enumerate(results):
-            levels = [float(level) for level in result[kind]]
+            levels = list(map(_place, result[kind]))
             name = result['name'] if result['kind'] == 'pretrained' else f'{result["name"]}, {result["kind"]}'
             style = dict(color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], ms=4, lw=1.4)
             axes.plot(levels, list(result[kind].values()), label=name, **style)
@@ -48,10 +48,16 @@ def plot_robustness(
         axes.grid(True, color='#e6e6e6', lw=0.8)
         axes.spines[['top', 'right']].set_visible(False)
         if kind == 'shuffling':
-            axes.set_xticks(levels, [f'{level:g}' for level in levels])
+            axes.set_xticks(levels, list(result[kind]))
         else:
             axes.set_ylabel('accuracy, %')
     lines, labels = axes.get_legend_handles_labels()
     style = dict(frameon=False, fontsize=8, loc='outside upper left', ncols=6, alignment='left')
     figure.legend(lines, labels, title=title or None, **style)
     return save_figure(figure, path)
+
+
+def _place(level: str) -> float:
+    """Where a level is on the axis: a grid of other than square tiles at the side of as many square ones."""
+    rows, _, columns = level.partition('x')
+    return (int(rows) * int(columns)) ** 0.5 if columns else float(level)

@@ -59,8 +59,21 @@ SEED_BATCH = 4096
 LINEAR_BATCH = 2048
 LINEAR_STEPS = 12500
 
-# Table 19: widths and depths; the first row is the recipe.
+# Table 19: widths and depths that are drawn; the intact network is always 1024 x 24.
 CANDIDATES = {
     143: ([384, 448, 512, 576, 640, 704, 768, 832, 896, 960, 1024], list(range(12, 25))),
     42: ([384, 512, 640, 768, 896, 1024], [12, 14, 16, 18, 20, 22, 24]),
+    20: ([384, 576, 768, 960], [12, 15, 18, 21, 24]),
+    16: ([384, 576, 768, 960], [12, 16, 20, 24]),
+}
+
+# Rows named DINOv2: width and depth.
+DINOV2_PROTOTYPES = (65536,)
+DINOV2 = {
+    'dinov2_vits': (384, 12),
+    'dinov2_vitb': (768, 12),
+    'dinov2_vitl': (1024, 24),
+    'dinov2_swint': (96, 6),
+    'dinov2_swins': (96, 18),
+    'dinov2_swinb': (128, 18),
 }

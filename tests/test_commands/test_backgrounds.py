@@ -150,7 +150,7 @@ def test_neighbours_and_linear_classifiers(data, capsys):
         assert ours['accuracy']['original'] == clean['accuracy']['5'] and 'challenge' not in ours
     assert all(0 <= r['challenge'] <= 100 for r in record['results'])
 
-    training = ['--iters', '20', '--train-batch-size', '8', '--learning-rates', '1', '--save', 'p.pth']
+    training = ['--iters', '20', '--total-batch', '8', '--learning-rates', '1', '--save', 'p.pth']
     main(['linear', *arguments, *training, '--out', 'l.json'])
     clean = json.loads(Path('l.json').read_text())['results']
     ours = run(root, *common, '--classifiers', 'p.pth', '--backgrounds', '0')['results']

@@ -42,6 +42,18 @@ def test_table_and_json(tmp_path, monkeypatch, capsys):
     assert 'clusters must be from 2 to the number of images, 32, got 40' in capsys.readouterr().err
 
 
+def test_raw_features(tmp_path, monkeypatch):
+    """The authors' program clusters features as they are; thumbnails of other brightness then differ."""
+    monkeypatch.chdir(tmp_path)
+    Path('tiny.py').write_text(CONFIG)
+    found = []
+    for options in ((), ('--raw',)):
+        run('--thumbnails', *options)
+        found.append(json.loads(Path('out.json').read_text()))
+    assert [record['protocol']['normalize'] for record in found] == [True, False]
+    assert found[0]['results'] != found[1]['results']
+
+
 def test_validation_images_are_enough(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path('tiny.py').write_text(CONFIG)

@@ -20,7 +20,7 @@ model = dict(
         type='ElasticVisionTransformer', img_size=16, patch_size=8, widths=(16, 32, 8), depths=(2, 4), head_dim=8))
 randomness = dict(seed=4)
 knn = dict(train='train', val='val', ks=(3, 9))
-linear = dict(iters=12, train_batch_size=8, learning_rates=(0.001, 0.1, 0.5))
+linear = dict(iters=12, total_batch=8, learning_rates=(0.001, 0.1, 0.5))
 """
 
 
@@ -94,7 +94,7 @@ def test_result_and_resume(place, monkeypatch, capsys):
 
 def test_cached_features_and_extracted_file(place):
     main(['extract', 'iter_5.pth', '--subnets', '24x3', '--out', 'subnets'])
-    options = ['--cached', '--iters', 40, '--train', 'train', '--val', 'train', '--train-batch-size', 6]
+    options = ['--cached', '--iters', 40, '--train', 'train', '--val', 'train', '--total-batch', 6]
     whole = run('tiny.py', 'iter_5.pth', '--subnets', '24x3', *options, '--out', 'whole.json')
     cut = run('tiny.py', 'subnets/24x3.pth', *options, '--out', 'cut.json')
     assert cut['results'][0]['accuracy'] == whole['results'][0]['accuracy']

@@ -14,6 +14,7 @@ from poa_mm.commands import main
 from poa_mm.datasets import DemoDataset
 from poa_mm.evaluation.images import EvalImages
 from poa_mm.reporting.report import report
+from poa_mm.reporting.robustness_curves import plot_robustness
 from tests.helpers.classifiers import classifier_config, save_classifier
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
@@ -27,7 +28,7 @@ randomness = dict(seed=4)
 knn = dict(
     train=dict(type='DemoDataset', split='train', num_samples=32, image_size=24),
     val=dict(type='DemoDataset', split='val', num_samples=24, image_size=24))
-linear = dict(iters=6, train_batch_size=8, learning_rates=(0.1, 1.0))
+linear = dict(iters=6, total_batch=8, learning_rates=(0.1, 1.0))
 """
 COMMON = ['tiny.py', '--untrained', '--subnets', '16x2', 'intact', '--workers', '0']
 
@@ -68,7 +69,10 @@ def test_neighbours(capsys):
 
 def test_linear_classifiers(capsys):
     trained = run('linear', '--save', 'probes.pth', out='linear.json')
-    record = run('robustness', '--classifiers', 'probes.pth', '--grids', '1', '2')
+    record = run('robustness', '--classifiers', 'probes.pth', '--grids', '4', '2x4', '1', '2')
+    assert record['protocol']['grids'] == [1, 2, '2x4', 4]
+    assert list(record['results'][0]['shuffling']) == ['1', '2', '2x4', '4']
+    plot_robustness(record['results'], 'curves.png')
     assert list(record['data']) == ['val', 'unreadable']  # nothing is learned
     for ours, clean in zip(record['results'], trained['results'], strict=True):
         assert ours['occlusion']['0'] == ours['shuffling']['1'] == clean['best']
@@ -81,6 +85,8 @@ def test_linear_classifiers(capsys):
     'arguments, message',
     [
         (['--grids', '3'], 'grids must cut 16 px evenly: [1, 2, 4, 8, 16] do, 3 does not'),
+        (['--grids', '2by4'], "a grid of tiles is a number along a side or rows and columns (4 or 2x4), got '2by4'"),
+        (['--interpolation', 'cubic'], "interpolation must be one of ['bicubic', 'bilinear'], got 'cubic'"),
         (['--ratios', '0', '1.5'], 'ratios must be from 0 to 1, got [0.0, 1.5]'),
         (['--k', '40'], 'k must be from 1 to the size of the gallery (32 images), got [40]'),
         (['--classifiers', 'nowhere.pth'], "checkpoint 'nowhere.pth' does not exist"),
@@ -94,6 +100,18 @@ def test_errors_are_one_line(capsys, arguments, message):
     assert message in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_judge_of_figure_5():
+    """One kind of classifier, on the class token, and a bilinear resize, which changes what it sees."""
+    judge = ['--features', 'last', '--interpolation', 'bilinear']
+    trained = run('linear', *judge, '--save', 'judge.pth', out='linear.json')
+    assert {tuple(r['accuracy']) for r in trained['results']} == {('last',)}
+    few = ['robustness', '--classifiers', 'judge.pth', '--grids', '1', '--ratios', '0']
+    record = run(*few, '--interpolation', 'bilinear')
+    for ours, clean in zip(record['results'], trained['results'], strict=True):
+        assert ours['occlusion']['0'] == clean['best']
+    assert record['protocol']['interpolation'] == 'bilinear'
+
+
 def test_trained_classifiers(capsys):
     """Without corruption, the accuracy of the network itself on images that are cut and normalised as in its test."""
     config = classifier_config()
@@ -105,7 +123,7 @@ def test_trained_classifiers(capsys):
     assert (record['protocol']['crop'], record['protocol']['resize']) == (16, 20)
     assert record['protocol']['classifiers'] == 'trained' and result['kind'] == 'trained'
     assert result['params'] == sum(p.numel() for p in model.parameters())
-    images = EvalImages(DemoDataset(split='val', num_samples=24, image_size=24), 20, 16)
+    images = EvalImages(DemoDataset(split='val', num_samples=24, image_size=24), 20, 16, 'bilinear')
     pixels = torch.stack([images[i].image for i in range(24)]).float()
     mean, std = (torch.tensor(config['data_preprocessor'][key]).view(3, 1, 1) for key in ('mean', 'std'))
     with torch.no_grad():

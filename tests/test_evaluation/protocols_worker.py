@@ -27,7 +27,7 @@ CONFIG = dict(
     ),
     randomness=dict(seed=4),
     knn=dict(ks=(3, 9)),
-    linear=dict(iters=12, train_batch_size=8, learning_rates=(0.001, 0.1, 0.5)),
+    linear=dict(iters=12, total_batch=8, learning_rates=(0.001, 0.1, 0.5)),
     cluster=dict(restarts=2),
     robustness=dict(ratios=(0, 0.5), grids=(1, 4), k=3),
 )
@@ -74,7 +74,7 @@ def inputs(folder, checkpoint='iter_5.pth', train='train', val='val', **options)
 def run_all(folder, size):
     """Records of all protocols; of robustness by neighbours and by the classifiers of linear probing."""
     save = f'{folder}/probes{size}.pth'
-    records = dict(linear=run_linear(inputs(folder, train_batch_size=8 // size), save=save))
+    records = dict(linear=run_linear(inputs(folder, total_batch=8), save=save))
     others = dict(PROTOCOLS, classified=partial(run_robustness, classifiers=save))
     records.update({name: run(inputs(folder)) for name, run in others.items() if name != 'linear'})
     return records

@@ -33,13 +33,23 @@ def test_occlusion_hides_whole_patches(images, ratio):
 
 def test_shuffling_moves_whole_tiles(images):
     order = orders(torch.tensor([3, 4]), 9, seed=0)
-    shuffled = shuffle(images, order)
+    shuffled = shuffle(images, order, (3, 3))
     for image, before, chosen in zip(shuffled, images, order):
         for tile, source in enumerate(chosen.tolist()):
             (row, column), (from_row, from_column) = divmod(tile, 3), divmod(source, 3)
             expected = before[:, 4 * from_row : 4 * from_row + 4, 4 * from_column : 4 * from_column + 4]
             assert torch.equal(image[:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4], expected)
-    assert torch.equal(shuffle(images, torch.arange(9).expand(2, 9)), images)
+    assert torch.equal(shuffle(images, torch.arange(9).expand(2, 9), (3, 3)), images)
+
+
+def test_tiles_need_not_be_square(images):
+    order = orders(torch.tensor([3, 4]), 8, seed=0)
+    shuffled = shuffle(images, order, (2, 4))
+    for image, before, chosen in zip(shuffled, images, order):
+        for tile, source in enumerate(chosen.tolist()):
+            (row, column), (from_row, from_column) = divmod(tile, 4), divmod(source, 4)
+            expected = before[:, 6 * from_row : 6 * from_row + 6, 3 * from_column : 3 * from_column + 3]
+            assert torch.equal(image[:, 6 * row : 6 * row + 6, 3 * column : 3 * column + 3], expected)
 
 
 def test_divisors():

@@ -101,15 +101,18 @@ def test_wrong_values(tmp_path):
         build(tmp_path, backbone=LARGE)
 
 
-@pytest.mark.parametrize('name', ['seed_vitl_to_vits', 'seed_vitl_to_vitb', 'seed_vit_small'])
+@pytest.mark.parametrize('name', ['seed_vitl_to_vits', 'seed_vitl_to_vitb_600', 'seed_vit_small'])
 def test_config_trains_and_is_evaluated(name, tmp_path):
     """Two steps with tiny networks on generated images; the checkpoint opens as the student."""
     save_networks(tmp_path)
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     assert (cfg.model.teacher_temp, cfg.model.student_temp) == (0.01, 0.2)
     if 'vitl' in name:
-        width = dict(vits=384, vitb=768)[name.rsplit('_', 1)[1]]
-        assert cfg.model.queue_size == 65536 and cfg.model.backbone.widths[:2] == (width, width)
+        assert cfg.model.queue_size == 65536 and cfg.model.backbone.widths == [384 if 'vits' in name else 768]
+        assert cfg.optim_wrapper.total_batch == program.SEED_BATCH
+        passes = cfg.train_cfg.max_iters * program.SEED_BATCH / 1_281_167
+        assert passes == pytest.approx(300 if '600' in name else 600, rel=1e-3)  # of two views each
+        assert all(scheduler.steps == cfg.train_cfg.max_iters for scheduler in cfg.param_scheduler)
     student = cfg.model.backbone.type
     assert student == 'ElasticVisionTransformer' and cfg.model.teacher.type == 'FrozenBackbone'
     assert cfg.model.teacher_dims == cfg.model.teacher.backbone.arch.embed_dims

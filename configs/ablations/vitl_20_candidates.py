@@ -1,0 +1,8 @@
+"""Table 19: 4 widths x 5 depths are drawn; the intact network is wider than all of them."""
+
+_base_ = '../poa_vitl.py'
+
+model = dict(
+    backbone=dict(widths=[384, 576, 768, 960, 1024], depths=(12, 24, 3)),
+    sampler=dict(widths=[384, 576, 768, 960]),
+)

@@ -1,0 +1,5 @@
+"""ViT-L alone, by DINOv2's recipe (POA, tables 1 and 7)."""
+
+_base_ = '_base_/dinov2_vit.py'
+
+model = dict(backbone=dict(widths=[1024], depths=[24]))
