@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from poa_mm.evaluation.linear import LEARNING_RATES, GridTrainer, LinearGrid
+from poa_mm.evaluation.linear_protocol import LINEAR_DEFAULTS
+from tests.helpers import program_values as program
 
 KINDS = {'last': slice(4, 8), 'all': slice(0, 8), 'last + mean patch': slice(4, 10), 'all + mean patch': slice(0, 10)}
 
@@ -80,3 +82,8 @@ def test_continues_from_its_state():
             trainer.step({'a': features}, labels)
     for one, other in zip(trainers[0].parameters, trainers[1].parameters):
         assert torch.equal(one, other)
+
+
+def test_batch_and_steps_of_the_program():
+    defaults = (LINEAR_DEFAULTS['total_batch'], LINEAR_DEFAULTS['iters'])
+    assert defaults == (program.LINEAR_BATCH, program.LINEAR_STEPS)
