@@ -1,4 +1,4 @@
-"""SEED: a ViT-L pre-trained by DINOv2 teaches a ViT-S, the "pre-train, then distil" that the paper compares with (POA, table 4).
+"""SEED: a ViT-L pre-trained by DINOv2 teaches a ViT-S, the comparison of the paper's table 4.
 
 tools/extract.py work_dirs/dinov2_vitl/iter_216250.pth --subnets L --out subnets/mmpretrain
 tools/dist_train.sh configs/seed_vitl_to_vits.py 8

@@ -17,6 +17,7 @@ from poa_mm.errors import UserError
 from poa_mm.extraction import export_subnet, open_network
 from poa_mm.models.seed import image_feature
 from poa_mm.registry import MODELS
+from tests.helpers import program_values as program
 from tests.helpers.networks import RESNET, SWIN, VIT
 
 CONFIGS = Path(poa_mm.__file__).parents[1] / 'configs'
