@@ -97,14 +97,15 @@ def test_cached_features_and_extracted_file(place):
     options = ['--cached', '--iters', 40, '--train', 'train', '--val', 'train', '--total-batch', 6]
     whole = run('tiny.py', 'iter_5.pth', '--subnets', '24x3', *options, '--out', 'whole.json')
     cut = run('tiny.py', 'subnets/24x3.pth', *options, '--out', 'cut.json')
-    assert cut['results'][0]['accuracy'] == whole['results'][0]['accuracy']
+    for kind, found in cut['results'][0]['accuracy'].items():  # to rounding, which may decide about one of 17 images
+        assert found == pytest.approx(whole['results'][0]['accuracy'][kind], abs=100 / 17 + 1e-3)
     assert whole['protocol']['cached'] and whole['results'][0]['best'] > 80  # it has seen these very features
 
 
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        (['tiny.py', 'broken.pth'], 'are not finite: its weights are broken'),
+        (['tiny.py', 'broken.pth'], 'broken.pth is of a run that failed: ln1.bias of the teacher holds NaN'),
         (['tiny.py', 'iter_5.pth', '--resume'], '--resume needs --save FILE.pth'),
         (['tiny.py', 'iter_5.pth', '--save', 'iter_5.pth', '--resume'], 'holds no classifiers of tools/linear.py'),
         (['tiny.py', 'iter_5.pth', '--iters', '0'], 'iters must be at least 1, got 0'),
