@@ -138,7 +138,8 @@ class Comparison:
             **settings: Of the protocol.
         """
         files = [source['file'] for source in self.sources]
-        source = {k: v for k, v in self.sources[0].items() if k != 'file'} if len(files) == 1 else {}
+        # A single file's origin is also at the top, but for its 'data', which there are those of the evaluation.
+        source = {k: v for k, v in self.sources[0].items() if k not in ('file', 'data')} if len(files) == 1 else {}
         data = {
             name: dict(source=describe(images.dataset), images=len(images) - sum(key[0] == name for key in unreadable))
             for name, images in (('train', self.train), ('val', self.val))
