@@ -25,7 +25,7 @@ def run(args: Namespace) -> None:
         UserError: The config is not a POA pre-training, or its batch cannot be divided among the GPUs.
     """
     from poa_mm.config_check import check_config
-    from poa_mm.engine.plan import GB, Planner, cost
+    from poa_mm.engine.plan import A100_RATE, GB, Planner, cost
     from poa_mm.launch import load_config
     from poa_mm.reporting.records import write_json
     from poa_mm.reporting.tables import markdown_table
@@ -48,10 +48,13 @@ def run(args: Namespace) -> None:
         for plan, held in zip(plans, fits)
     ]
     print(markdown_table(['--cfg-options', 'GB', *(f'{m} GB' for m in sorted(args.memory)), 'cost'], lines))
-    tera = recipe.flops / 1e12
-    print(f'{tera:.3g} TFLOP in an optimizer step on each GPU, with the intact network as elastic student.')
+    flops = planner.run_flops()
+    hours = flops / A100_RATE / 3600
+    print(f'{flops / 1e18:.4g} EFLOP in the whole run: {hours:.4g} GPU-hours on A100, estimated at 71 TFLOP/s')
     if args.out:
         found = [
             dict(switches=p.switches, need=p.need, parts=p.parts, flops=p.flops, cost=cost(p, recipe)) for p in plans
         ]
-        print(f'written to {write_json(args.out, dict(config=args.config, gpus=args.gpus, plans=found))}')
+        print(
+            f'written to {write_json(args.out, dict(config=args.config, gpus=args.gpus, run_flops=flops, plans=found))}'
+        )

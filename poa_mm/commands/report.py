@@ -25,18 +25,26 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar='DIR',
         help='write report.md, and of k-NN knn.md, size_curve.png and heat_map.png, into this folder',
     )
+    parser.add_argument(
+        '--paper',
+        action='store_true',
+        help='also write paper.md: every figure of the paper beside ours, those that are missing included',
+    )
     parser.add_argument('--k', type=int, help='number of neighbours (default: the best of each network)')
     parser.add_argument('--title', default='', help='title of the pictures (default: none)')
 
 
 def run(args: Namespace) -> None:
     from poa_mm.files import write_text
+    from poa_mm.reporting.paper_report import paper_report
     from poa_mm.reporting.records import read_results
     from poa_mm.reporting.report import report
 
     contents = read_results(args.results)
     page = report(contents)
     written = [write_text(args.out / 'report.md', page)]
+    if args.paper:
+        written.append(write_text(args.out / 'paper.md', paper_report(contents)))
     knn = [content for content in contents if content['protocol']['name'] == 'knn']
     if knn:
         written += report_knn(knn, args.single, args.out, args.k, args.title)

@@ -6,13 +6,20 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
-from .memory import StepMemory, check_pretraining, count_step
+from poa_mm.registry import MODELS
+
+from .memory import FakeMode, StepMemory, check_pretraining, count_step, typical_subnet
 from .optim_wrapper import count_micro_batches
 
 GB = 10**9
 # Besides live tensors: the GPU's context and libraries, and what the allocator reserves in vain. Assumed, not measured.
 CONTEXT, RESERVED = 2 * GB, 0.05
+
+# Operations a second of one A100 in training: those of configs/poa_vitl.py over the 2752 GPU-hours that the paper
+# states (POA, table 20). A quarter of its peak.
+A100_RATE = 70.6e12
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,14 @@ class Planner:
             UserError: The total batch cannot be divided among the GPUs.
         """
         return self._plan(self.batch_size)
+
+    def run_flops(self) -> float:
+        """Operations of the whole run, with the sub-network of typical cost as elastic student."""
+        with DefaultScope.overwrite_default_scope(self.cfg.get('default_scope', 'poa_mm')), FakeMode():
+            subnet = typical_subnet(MODELS.build(self.cfg.model.to_dict()))
+        images = min(8, self.batch_size)
+        step = count_step(self.cfg, images, subnet=subnet)
+        return step.flops / images * self.cfg.optim_wrapper.total_batch * self.cfg.train_cfg.max_iters
 
     def smaller(self, memory: int) -> list[Plan]:
         """What lowers the need: a sharded optimizer, recomputation, and the largest batches that fit.
