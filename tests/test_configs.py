@@ -22,7 +22,7 @@ PRETRAINING = sorted(
     path
     for folder in (CONFIGS, CONFIGS / 'ablations', CONFIGS / 'dinov2')
     for path in folder.glob('*.py')
-    if path.name.startswith(('poa_', 'single_', 'vitl_', 'dinov2_'))
+    if path.name.startswith(('poa_', 'single_', 'vitl_', 'dinov2_', 'continue_'))
 )
 TINY = {
     'ElasticVisionTransformer': dict(img_size=64, patch_size=16, widths=(32, 64, 32), depths=(2, 3), head_dim=16),
@@ -71,6 +71,7 @@ def test_every_pretraining_config_trains(path, images, tmp_path):
     cfg.model.schedule.patch_loss_start = 1  # one step without, one with the masked-patch loss
     cfg.train_cfg.max_iters = 2
     cfg.default_hooks.logger.interval = 1
+    cfg.load_from = None  # of a continuation: made by poa import
     cfg.work_dir, cfg.experiment_name = str(tmp_path), path.stem
     runner = Runner.from_cfg(cfg)
     before = runner.model.teacher.backbone.state_dict()
