@@ -26,19 +26,6 @@ def check_family(network: ExtractedNetwork, conversions: Mapping[str, object], f
         raise UserError(f'format {format!r} has {", ".join(conversions)}, not {family}')
 
 
-# Options of a ViT that the conversions do not know, by the argument of the ordinary network.
-UNCONVERTED = {'num_registers': 'registers', 'layer_cfgs': 'SwiGLU', 'norm_cfg': 'another epsilon of its norms'}
-
-
-def check_plain_vit(network: ExtractedNetwork, format: str) -> None:
-    """Refuse a ViT with an option that the conversion does not know."""
-    for argument, meaning in UNCONVERTED.items():
-        if argument in network.config:
-            raise UserError(
-                f'format {format!r} does not write a ViT with {meaning}; onnx, torch.export and safetensors do'
-            )
-
-
 def rename(weights: Mapping[str, Tensor], rules: Rules) -> dict[str, Tensor]:
     """The weights under other names.
 

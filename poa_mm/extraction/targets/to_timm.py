@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from poa_mm.errors import UserError
@@ -15,7 +16,7 @@ from poa_mm.extraction.inputs import CROP_SHARE, unit_levels
 from poa_mm.files import write_atomically, write_text
 
 from .options import Options
-from .renaming import check_family, check_plain_vit, family_name, merging_by_neighbour, rename
+from .renaming import check_family, family_name, merging_by_neighbour, rename
 
 TIMM_GROUPS, TIMM_STEM = 32, 64  # what timm's ResNet with GroupNorm has, with no argument for it
 
@@ -59,15 +60,23 @@ def write(network: ExtractedNetwork, folder: Path, options: Options) -> str:
 
 
 def _vit(network: ExtractedNetwork) -> tuple[str, dict[str, Any], str, dict[str, Tensor]]:
-    check_plain_vit(network, 'timm')
     config, arch = network.config, network.config['arch']
+    swiglu, registers = 'layer_cfgs' in config, config.get('num_registers', 0)
+    if 'norm_cfg' in config:
+        raise UserError(
+            f"timm's ViT has norms with an epsilon of 1e-6, this network {config['norm_cfg']['eps']}: write it with "
+            '--format transformers'
+        )
+    # Twice the hidden units of SwiGLU, whose two first matrices are one; timm rounds down.
+    ratio = (2 * network.weights['layers.0.ffn.w3.weight'].shape[1] + 0.5) / arch['embed_dims'] if swiglu else 4.0
     arguments = dict(
         img_size=config['img_size'],
         patch_size=config['patch_size'],
         embed_dim=arch['embed_dims'],
         depth=arch['num_layers'],
         num_heads=arch['num_heads'],
-        mlp_ratio=arch['feedforward_channels'] / arch['embed_dims'],
+        mlp_ratio=ratio,
+        reg_tokens=registers,
         init_values=config['layer_scale_init_value'] or None,
         global_pool='token',
         dynamic_img_size=True,
@@ -75,16 +84,26 @@ def _vit(network: ExtractedNetwork) -> tuple[str, dict[str, Any], str, dict[str,
     block = r'layers\.(\d+)\.'
     rules = [
         ('cls_token|pos_embed', r'\g<0>'),
+        ('register_tokens', 'reg_token'),
         (r'patch_embed\.projection\.(.+)', r'patch_embed.proj.\1'),
         (block + r'ln([12])\.(.+)', r'blocks.\1.norm\2.\3'),
         (block + r'attn\.((?:qkv|proj)\..+)', r'blocks.\1.attn.\2'),
         (block + r'attn\.gamma1\.weight', r'blocks.\1.ls1.gamma'),
         (block + r'ffn\.layers\.0\.0\.(.+)', r'blocks.\1.mlp.fc1.\2'),
         (block + r'ffn\.layers\.1\.(.+)', r'blocks.\1.mlp.fc2.\2'),
+        (block + r'ffn\.w12\.(.+)', r'blocks.\1.mlp.fc1.\2'),
+        (block + r'ffn\.w3\.(.+)', r'blocks.\1.mlp.fc2.\2'),
         (block + r'ffn\.gamma2\.weight', r'blocks.\1.ls2.gamma'),
         (r'ln1\.(.+)', r'norm.\1'),
     ]
-    return 'vit_small_patch16_224', arguments, 'patch_embed.proj', rename(network.weights, rules)
+    weights = rename(network.weights, rules)
+    if registers:  # timm's have positions
+        positions = weights['pos_embed']
+        none = torch.zeros(1, registers, positions.shape[2])
+        weights['pos_embed'] = torch.cat([positions[:, :1], none, positions[:, 1:]], dim=1)
+    # The feed-forward network is not among the arguments that a folder can state, so it comes with the architecture.
+    architecture = 'vit_giant_patch14_dinov2' if swiglu else 'vit_small_patch16_224'
+    return architecture, arguments, 'patch_embed.proj', weights
 
 
 def _swin(network: ExtractedNetwork) -> tuple[str, dict[str, Any], str, dict[str, Tensor]]:

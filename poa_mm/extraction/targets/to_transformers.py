@@ -14,7 +14,7 @@ from poa_mm.extraction.inputs import short_side, unit_levels
 from poa_mm.files import write_atomically
 
 from .options import Options
-from .renaming import check_family, check_plain_vit, family_name, merging_by_neighbour, rename, split_qkv
+from .renaming import check_family, family_name, merging_by_neighbour, rename, split_qkv
 
 
 def write(network: ExtractedNetwork, folder: Path, options: Options) -> str:
@@ -78,11 +78,15 @@ feature = network(**processor(image, return_tensors='pt')).feature_maps[-1].mean
 
 
 def _vit(network: ExtractedNetwork) -> tuple[Any, dict[str, Tensor]]:
-    from transformers import Dinov2Config
+    from transformers import Dinov2Config, Dinov2WithRegistersConfig
 
-    check_plain_vit(network, 'transformers')
     config, arch = network.config, network.config['arch']
-    new_config = Dinov2Config(
+    registers = config.get('num_registers', 0)
+    if registers:
+        kind, name, options = Dinov2WithRegistersConfig, 'Dinov2WithRegistersModel', dict(num_register_tokens=registers)
+    else:
+        kind, name, options = Dinov2Config, 'Dinov2Model', dict(use_mask_token=False)
+    new_config = kind(
         image_size=config['img_size'],
         patch_size=config['patch_size'],
         hidden_size=arch['embed_dims'],
@@ -90,13 +94,14 @@ def _vit(network: ExtractedNetwork) -> tuple[Any, dict[str, Tensor]]:
         num_attention_heads=arch['num_heads'],
         mlp_ratio=arch['feedforward_channels'] // arch['embed_dims'],
         layerscale_value=config['layer_scale_init_value'] or 1.0,
-        layer_norm_eps=1e-6,
-        use_mask_token=False,
-        architectures=['Dinov2Model'],
+        layer_norm_eps=config.get('norm_cfg', {}).get('eps', 1e-6),
+        use_swiglu_ffn='layer_cfgs' in config,
+        architectures=[name],
+        **options,
     )
     block, new = r'layers\.(\d+)\.', r'encoder.layer.\1.'
     rules = [
-        ('cls_token', 'embeddings.cls_token'),
+        ('cls_token|register_tokens', r'embeddings.\g<0>'),
         ('pos_embed', 'embeddings.position_embeddings'),
         (r'patch_embed\.projection\.(.+)', r'embeddings.patch_embeddings.projection.\1'),
         (block + r'ln([12])\.(.+)', new + r'norm\2.\3'),
@@ -105,10 +110,14 @@ def _vit(network: ExtractedNetwork) -> tuple[Any, dict[str, Tensor]]:
         (block + r'attn\.gamma1\.weight', new + 'layer_scale1.lambda1'),
         (block + r'ffn\.layers\.0\.0\.(.+)', new + r'mlp.fc1.\2'),
         (block + r'ffn\.layers\.1\.(.+)', new + r'mlp.fc2.\2'),
+        (block + r'ffn\.w12\.(.+)', new + r'mlp.weights_in.\2'),
+        (block + r'ffn\.w3\.(.+)', new + r'mlp.weights_out.\2'),
         (block + r'ffn\.gamma2\.weight', new + 'layer_scale2.lambda1'),
         (r'ln1\.(.+)', r'layernorm.\1'),
     ]
     weights = rename(split_qkv(network.weights), rules)
+    if registers:  # always has a mask token
+        weights['embeddings.mask_token'] = torch.zeros(1, arch['embed_dims'])
     if not config['layer_scale_init_value']:  # Dinov2Model always has the factors
         ones = torch.ones(arch['embed_dims'])
         for layer in range(arch['num_layers']):

@@ -13,7 +13,7 @@ from poa_mm.errors import UserError
 from poa_mm.extraction.export import extract_network
 from poa_mm.extraction.targets import write_target
 from tests.helpers.cells import CELLS, NETWORKS, SIDE, SOURCE
-from tests.helpers.networks import RESNET
+from tests.helpers.networks import RESNET, VIT_REGISTERS
 
 CLOSE = dict(rtol=1e-5, atol=1e-5)
 
@@ -99,6 +99,17 @@ def test_without_layer_scale(random_backbone, images, tmp_path):
     torch.testing.assert_close(opened(folder)(images(32)), backbone.image_features(images(32), '24x4'), **CLOSE)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize('ffn', ['mlp', 'swiglu'])
+def test_registers_and_swiglu(random_backbone, images, tmp_path, ffn):
+    backbone = random_backbone({**VIT_REGISTERS, 'ffn': ffn, 'ln_eps': 1e-6})
+    folder = write_target(extract_network(backbone, '24x3', {}), tmp_path, 'timm')
+    network, x = opened(folder), images(28)
+    ((features, patches),) = backbone([x], subnet='24x3')
+    torch.testing.assert_close(network(x), features, **CLOSE)
+    torch.testing.assert_close(network.forward_features(x)[:, 1 + 3 :], patches, **CLOSE)
+
+
 def test_preprocessing(export):
     done = export('swin', 'smallest', 'timm')
     config = timm.data.resolve_data_config(model=opened(done.folder))
@@ -117,5 +128,8 @@ def test_what_does_not_fit(export, random_backbone, tmp_path):
         export('swin', 'smallest', 'timm', image_size=48)
     network = extract_network(random_backbone(RESNET), 'intact', {})
     with pytest.raises(UserError, match='32 groups and 64 channels in its stem, this network has 4 and 8'):
+        write_target(network, tmp_path / 'out', 'timm')
+    network = extract_network(random_backbone(VIT_REGISTERS), 'intact', {})
+    with pytest.raises(UserError, match='with an epsilon of 1e-6, this network'):
         write_target(network, tmp_path / 'out', 'timm')
     assert not (tmp_path / 'out').exists()

@@ -10,6 +10,7 @@ from poa_mm.errors import UserError
 from poa_mm.extraction.export import extract_network
 from poa_mm.extraction.targets import write_target
 from tests.helpers.cells import CELLS, NETWORKS, SIDE, SOURCE
+from tests.helpers.networks import VIT_REGISTERS
 
 CLOSE = dict(rtol=1e-5, atol=1e-5)
 VITS = [cell for cell in CELLS if cell[0] == 'vit']
@@ -83,6 +84,18 @@ def test_without_layer_scale(random_backbone, images, tmp_path):
     folder = write_target(extract_network(backbone, '24x4', {}), tmp_path, 'transformers')
     network = opened(AutoModel, folder)
     torch.testing.assert_close(network(images(32)).pooler_output, backbone.image_features(images(32), '24x4'), **CLOSE)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('changes', [{}, dict(ffn='mlp'), dict(num_registers=0)])
+def test_options_of_dinov2(random_backbone, images, tmp_path, changes):
+    """Registers, SwiGLU and the epsilon of the norms."""
+    backbone, x = random_backbone({**VIT_REGISTERS, **changes}), images(28)
+    folder = write_target(extract_network(backbone, '24x3', {}), tmp_path, 'transformers')
+    tokens = opened(AutoModel, folder)(x).last_hidden_state
+    ((features, patches),) = backbone([x], subnet='24x3')
+    torch.testing.assert_close(tokens[:, 0], features, **CLOSE)
+    torch.testing.assert_close(tokens[:, 1 + backbone.num_registers :], patches, **CLOSE)
 
 
 @pytest.mark.parametrize('family', ['vit', 'swin'])
