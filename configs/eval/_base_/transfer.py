@@ -6,8 +6,12 @@ authors' program; batch, epochs and erasing are in the manner of iBOT and DeiT.
 
 _base_ = ['images_224.py', 'vit.py', 'runtime.py']
 
-load, crop, flip, augment, erase, pack = _base_.train_pipeline
-train_pipeline = [load, crop, flip, augment, dict(erase, erase_prob=0.1), pack]
+# The same images, erased less often.
+train_pipeline = [
+    *_base_.train_pipeline[:4],
+    dict(_base_.train_pipeline[4], erase_prob=0.1),
+    _base_.train_pipeline[5],
+]
 train_dataloader = dict(
     batch_size=96,
     dataset=dict(_delete_=True, pipeline=train_pipeline),
