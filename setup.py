@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r"__version__ = '([^']+)'", (ROOT / 'poa_mm/__init__.py').read_text()).group(1)
+VERSION = re.search(r"__version__ = '([^']+)'", (ROOT / 'poa_mm/version.py').read_text()).group(1)
 
 # OpenMMLab is an extra: onedl-* and the original mmengine, mmcv, ... install the same modules, so
 # a plain `pip install poa_mm` must not write the one over the other. numpy's and matplotlib's lower

@@ -58,8 +58,8 @@ def benchmark_data(folder: str | Path, images: int = 28, rounds: int = 5) -> dic
     from PIL import Image
 
     from benchmarks.timing import spread, time_in_turn, time_parts
+    from poa_mm.config import load_config
     from poa_mm.datasets import ViewsDataset, image_ops, multi_crop, views
-    from poa_mm.launch import load_config
 
     cfg = load_config(str(RECIPE), {'data_root': str(folder)}, None, 'none').train_dataloader.dataset
     with DefaultScope.overwrite_default_scope('poa_mm'):

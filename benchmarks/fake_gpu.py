@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
-from poa_mm.launch import load_config
+from poa_mm.config import load_config
 from poa_mm.models.poa import POA
 
 from . import operations, training

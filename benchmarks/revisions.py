@@ -11,9 +11,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
+from benchmarks.timing import compare_steps
 from poa_mm.errors import UserError
-
-from .step import compare
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -48,7 +47,7 @@ def compare_revision(
         for folder, name in ((stack.enter_context(extracted(root, revision)), revision), (root, 'the working tree')):
             options[place] = str(folder / path.relative_to(root) if path.is_relative_to(root) else path)
             steps_of.append(stack.enter_context(RemoteStep(folder, name, options)))
-        return compare(*steps_of, steps, warmup)
+        return compare_steps(*steps_of, steps, warmup)
 
 
 @contextmanager

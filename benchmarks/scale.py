@@ -112,9 +112,9 @@ def predict(config: str, options: dict, machine: Machine, numbers: Sequence[int]
     from benchmarks.fake_gpu import trace
     from benchmarks.trace import predict as roofline
     from benchmarks.training import check_pretraining
+    from poa_mm.config import load_config
     from poa_mm.elastic import SubnetSampler
     from poa_mm.elastic.sampler import relative_cost
-    from poa_mm.launch import load_config
     from poa_mm.registry import MODELS
 
     cfg = load_config(config, options, None, 'none')

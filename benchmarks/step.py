@@ -60,9 +60,11 @@ def measure(args: argparse.Namespace) -> None:
         result = compare_revision(args.against, args.config, args.arguments, args.steps, args.warmup)
         text = f'working tree / {args.against}: ' + RATIO.format(**result['ratio'])
     elif args.compare or args.compare_options:
+        from benchmarks.timing import compare_steps
+
         options = {**({} if args.compare else args.cfg_options), **args.compare_options}
         steps = build(args.config, args.cfg_options), build(args.compare or args.config, options)
-        result = compare(*steps, args.steps, args.warmup)
+        result = compare_steps(*steps, args.steps, args.warmup)
         text = 'second / first: ' + RATIO.format(**result['ratio'])
     else:
         result = benchmark(build(args.config, args.cfg_options), args.steps, args.warmup)
@@ -141,20 +143,6 @@ def benchmark(step: TrainingStep, steps: int = 10, warmup: int = 2) -> dict:
         rate=rate,
         rates=rates,
         fractions={name: rate / value for name, value in rates.items()},
-    )
-
-
-def compare(first: TrainingStep, second: TrainingStep, steps: int = 10, warmup: int = 2) -> dict:
-    """Times of two steps that take turns, and the ratio ``second / first`` of every pair."""
-    from benchmarks.timing import spread, time_in_turn
-
-    time_in_turn([first, second], warmup)
-    times = time_in_turn([first, second], steps)
-    return dict(
-        steps=steps,
-        seconds_per_step=[spread(column) for column in times],
-        images_per_second=[step.images / spread(column)['median'] for step, column in zip((first, second), times)],
-        ratio=spread([b / a for a, b in zip(*times)]),
     )
 
 

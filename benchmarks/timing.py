@@ -79,3 +79,22 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     """Median, quartiles and extremes."""
     names = ('min', 'lower_quartile', 'median', 'upper_quartile', 'max')
     return {name: float(value) for name, value in zip(names, np.quantile(values, [0, 0.25, 0.5, 0.75, 1]))}
+
+
+def compare_steps(first: Any, second: Any, steps: int = 10, warmup: int = 2) -> dict:
+    """Times of two training steps that take turns, and the ratio ``second / first`` of every pair.
+
+    Args:
+        first: Called without arguments; its ``images`` is the number of images of a step.
+        second: The same.
+        steps: Timed pairs.
+        warmup: Pairs before those.
+    """
+    time_in_turn([first, second], warmup)
+    times = time_in_turn([first, second], steps)
+    return dict(
+        steps=steps,
+        seconds_per_step=[spread(column) for column in times],
+        images_per_second=[step.images / spread(column)['median'] for step, column in zip((first, second), times)],
+        ratio=spread([b / a for a, b in zip(*times)]),
+    )

@@ -12,12 +12,12 @@ from mmengine.config import Config
 from mmengine.registry import FUNCTIONS, DefaultScope
 from mmengine.runner import Runner
 
+from poa_mm.config import load_config
 from poa_mm.datasets.multi_crop import View
 from poa_mm.elastic import Subnet
 from poa_mm.elastic.sampler import relative_cost
 from poa_mm.engine import LayerDecayOptimWrapperConstructor, TeacherEMAHook
 from poa_mm.errors import UserError
-from poa_mm.launch import load_config
 from poa_mm.models.poa import POA
 from poa_mm.registry import MODELS
 

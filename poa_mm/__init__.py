@@ -2,15 +2,13 @@
 
 from .compat import ImportHook, OperatorFinder, QuietFinder, leave_out_multimodal
 
-__version__ = '0.1.0'
-
 # mmdet cannot be imported without mmcv's operators; a config imports poa_mm before it.
 OperatorFinder.install()
 QuietFinder.install()
 
 
 def _read_checkpoints_safely(module) -> None:
-    from .checkpoint_loader import install
+    from .files.checkpoint_loader import install
 
     install(module)
 

@@ -17,9 +17,10 @@ from mmengine.runner import Runner, turn_on_activation_checkpointing
 from mmengine.visualization import Visualizer
 from torch import nn
 
+from poa_mm.config import load_config
 from poa_mm.extraction import export_subnet
 from poa_mm.extraction.formats import network_weights
-from poa_mm.launch import enable_amp, load_config
+from poa_mm.launch import enable_amp
 from poa_mm.models import FrozenBackbone, ViTPyramid
 from poa_mm.registry import MODELS
 from tests.helpers import program_values as program

@@ -13,8 +13,9 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmengine.runner.activation_checkpointing import turn_on_activation_checkpointing
 
+from poa_mm.config import load_config
 from poa_mm.elastic import collect_slice_rules, slice_state_dict
-from poa_mm.launch import enable_amp, load_config
+from poa_mm.launch import enable_amp
 from poa_mm.registry import MODELS
 from tests.helpers import program_values as program
 

@@ -12,11 +12,11 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
+from poa_mm.config import load_config
 from poa_mm.engine import BackboneCheckHook
+from poa_mm.evaluation.trained import make_record
 from poa_mm.extraction import build_backbone, export_subnet
-from poa_mm.launch import load_config
 from poa_mm.registry import MODELS
-from poa_mm.reporting.trained import make_record
 from tests.helpers import program_values as program
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'eval'

@@ -19,10 +19,10 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmengine.runner.checkpoint import load_checkpoint as mmengine_load_checkpoint
 from torch import nn
 
-from poa_mm.checkpoint_loader import load_checkpoint
 from poa_mm.engine.weights_check import check_weights
 from poa_mm.errors import UserError
 from poa_mm.extraction import export_subnet, load_pretrained, open_network
+from poa_mm.files.checkpoint_loader import load_checkpoint
 from poa_mm.registry import MODELS
 from tests.helpers.hostile import PAYLOADS, RUN_WHERE_TRUSTED
 

@@ -6,17 +6,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from poa_mm.config import check_names, check_toolboxes, load_config
+from poa_mm.config.variables import config_files
 from poa_mm.errors import UserError
-from poa_mm.launch import (
-    build_runner,
-    check_names,
-    check_toolboxes,
-    enable_amp,
-    load_config,
-    prepare_processes,
-    set_resume,
-)
-from poa_mm.variables import config_files
+from poa_mm.launch import build_runner, enable_amp, prepare_processes, set_resume
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 
@@ -69,7 +62,7 @@ def test_misspelt_section(tmp_path):
 
 
 def test_missing_toolbox_is_named(monkeypatch):
-    monkeypatch.setattr('poa_mm.launch.find_spec', lambda name: None)
+    monkeypatch.setattr('poa_mm.config.loading.find_spec', lambda name: None)
     check_toolboxes(Config(dict(model=dict(type='poa_mm.POA', data=[dict(type='Plain')]))))
     for cfg in (dict(default_scope='mmseg'), dict(model=dict(neck=[dict(type='mmseg.FPN')]))):
         with pytest.raises(ValueError, match='pip install onedl-mmsegmentation'):

@@ -76,7 +76,7 @@ def judge(run: str, name: str | None, picture: str) -> None:
 
 def make(sources: list[str], out: str) -> None:
     """Write a reference from runs or from a config."""
-    from poa_mm.launch import load_config
+    from poa_mm.config import load_config
     from poa_mm.reporting.records import write_json
     from poa_mm.reporting.trajectory import reference_of_config, reference_of_runs
     from poa_mm.visualization.curves import read_curves

@@ -61,9 +61,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     from mmengine.config import Config
 
+    from poa_mm.config.recipes import find_config
     from poa_mm.extraction import FORMATS, extract_network, load_pretrained
     from poa_mm.extraction.targets import TARGETS, Options, check_target, hub, toolbox_of_maps, write_target
-    from poa_mm.recipes import find_config
     from poa_mm.reporting.records import card_results, read_knn
     from poa_mm.reporting.tables import markdown_table
 

@@ -36,9 +36,9 @@ def run(args: Namespace) -> None:
     Raises:
         UserError: If the source cannot be read, or does not fit the config.
     """
-    from poa_mm.config_check import check_config
+    from poa_mm.config import load_config
+    from poa_mm.config.config_check import check_config
     from poa_mm.extraction.importing import import_weights
-    from poa_mm.launch import load_config
     from poa_mm.reporting.tables import markdown_table
 
     if (args.reorder == 'firstorder') != (args.images is not None):

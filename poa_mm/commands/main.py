@@ -9,9 +9,9 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from importlib import import_module
 
-import poa_mm
 from poa_mm.compat import DISTRIBUTIONS
 from poa_mm.errors import RunStopped, UserError
+from poa_mm.version import __version__
 
 COMMANDS = (
     'train',
@@ -36,7 +36,7 @@ MODULES = {'import': 'import_weights'}  # whose name is not a Python name
 def build_parser() -> ArgumentParser:
     """Return the parser of all commands; ``args.run`` is the function of the chosen one."""
     parser = ArgumentParser('poa', description='Pre-training once for models of all sizes, for OpenMMLab.')
-    parser.add_argument('--version', action='version', version=f'poa_mm {poa_mm.__version__}')
+    parser.add_argument('--version', action='version', version=f'poa_mm {__version__}')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     for name in COMMANDS:
         module = import_module(f'poa_mm.commands.{MODULES.get(name, name)}')

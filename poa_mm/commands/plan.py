@@ -24,9 +24,9 @@ def run(args: Namespace) -> None:
     Raises:
         UserError: The config is not a POA pre-training, or its batch cannot be divided among the GPUs.
     """
-    from poa_mm.config_check import check_config
+    from poa_mm.config import load_config
+    from poa_mm.config.config_check import check_config
     from poa_mm.engine.plan import A100_RATE, GB, Planner, cost
-    from poa_mm.launch import load_config
     from poa_mm.reporting.records import write_json
     from poa_mm.reporting.tables import markdown_table
 

@@ -76,9 +76,10 @@ def read_arguments(args: Namespace, *options: str) -> EvalOptions:
     from mmengine.dist import init_dist, is_distributed
     from torch import cuda
 
-    from poa_mm.config_check import check_config
+    from poa_mm.config import load_config
+    from poa_mm.config.config_check import check_config
     from poa_mm.evaluation import EvalOptions
-    from poa_mm.launch import load_config, prepare_processes
+    from poa_mm.launch import prepare_processes
 
     configs = [file for file in args.files if Path(file).suffix == '.py']
     if len(configs) > 1:

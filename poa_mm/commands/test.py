@@ -32,10 +32,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     from mmengine.dist import is_main_process
 
+    from poa_mm.config import load_config
     from poa_mm.engine.weights_check import check_weights
-    from poa_mm.launch import build_runner, load_config, open_data, prepare_processes
+    from poa_mm.evaluation.trained import make_record
+    from poa_mm.launch import build_runner, open_data, prepare_processes
     from poa_mm.reporting.records import write_json
-    from poa_mm.reporting.trained import make_record
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher, args.local_rank)
     prepare_test(cfg, args.checkpoint, args.out, args.show_dir)

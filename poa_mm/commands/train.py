@@ -30,8 +30,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
+    from poa_mm.config import load_config
     from poa_mm.engine.interrupt import catch_signals
-    from poa_mm.launch import build_runner, enable_amp, load_config, open_data, prepare_processes, set_resume
+    from poa_mm.launch import build_runner, enable_amp, open_data, prepare_processes, set_resume
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher, args.local_rank)
     if args.vis:

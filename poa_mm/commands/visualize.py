@@ -74,7 +74,7 @@ def run(args: Namespace) -> None:
         raise UserError('no images: give a folder with --images')
     sections = []
     if args.inputs:
-        from poa_mm.launch import load_config
+        from poa_mm.config import load_config
 
         cfg = load_config(args.inputs, args.cfg_options, None, 'none')
         picture = save_figure(draw_batch(first_batch(cfg, args.number), args.number), args.out / 'inputs.png')

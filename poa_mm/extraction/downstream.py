@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
+from poa_mm.config.recipes import find_config
 from poa_mm.errors import UserError
-from poa_mm.recipes import find_config
 
 from .checkpoint import build_backbone
 from .extracted import ExtractedNetwork

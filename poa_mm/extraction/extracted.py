@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import poa_mm
 from poa_mm.elastic import Subnet, collect_slice_rules, slice_state_dict
 from poa_mm.errors import UserError
 from poa_mm.files import load_weights, write_atomically, write_text
 from poa_mm.models.backbones import ElasticBackbone
+from poa_mm.version import __version__
 
 from .formats import network_config, network_weights
 
@@ -74,7 +74,7 @@ class ExtractedNetwork:
     seed: int | None = None
     experiment_name: str | None = None
     data: str | None = None
-    poa_mm_version: str = poa_mm.__version__
+    poa_mm_version: str = __version__
     weights: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import mmengine
 import torch
 
-import poa_mm
 from poa_mm.errors import UserError
 from poa_mm.extraction import ExtractedNetwork
 from poa_mm.files import write_text
+from poa_mm.version import __version__
 
 ResultRecord = Mapping[str, Any]  # the content of a result file
 
@@ -28,7 +28,7 @@ def versions(*toolboxes: str) -> dict[str, str]:
         *toolboxes: Further modules, included if they have been imported.
     """
     found = dict(
-        poa_mm=poa_mm.__version__,
+        poa_mm=__version__,
         python=platform.python_version(),
         torch=torch.__version__,
         mmengine=mmengine.__version__,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from mmengine.dataset import BaseDataset
 
+from poa_mm.config import load_config
 from poa_mm.datasets.reading import open_dataset, open_folder
 from poa_mm.errors import UserError
-from poa_mm.launch import load_config
 
 
 def open_images(source: str | Path) -> BaseDataset:

@@ -8,11 +8,11 @@ from mmengine.config import Config
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
+from poa_mm.config import load_config
 from poa_mm.datasets.random_batch import random_batch
 from poa_mm.engine.memory import Counter, count_step, typical_subnet
 from poa_mm.engine.plan import CONTEXT, Planner, cost
 from poa_mm.errors import UserError
-from poa_mm.launch import load_config
 from poa_mm.registry import MODELS
 from tests.helpers.networks import RESNET, SWIN, VIT
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from mmengine.analysis import get_model_complexity_info
 
+from poa_mm.config import load_config
 from poa_mm.extraction import build_backbone
 from poa_mm.extraction.complexity import network_complexity, space_complexity
-from poa_mm.launch import load_config
 from poa_mm.registry import MODELS
 
 SMALL = {

@@ -9,9 +9,9 @@ from mmengine.config import Config
 from mmengine.registry import MODELS as ROOT
 from mmengine.registry import DefaultScope
 
+from poa_mm.config import load_config
 from poa_mm.errors import UserError
 from poa_mm.extraction import build_backbone, config_inputs, export_subnet, fill_in, find_network
-from poa_mm.launch import load_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 RECIPES = ('poa_vit_small', 'poa_swin_small', 'poa_resnet_small')

@@ -5,12 +5,12 @@ import json
 import pytest
 from mmengine.config import Config
 
+from poa_mm.evaluation.trained import protocol_of
 from poa_mm.models.backbones import describe_static
 from poa_mm.reporting.paper import paper_cluster, paper_knn, paper_linear
 from poa_mm.reporting.records import read_results
 from poa_mm.reporting.report import report
 from poa_mm.reporting.tables import NETWORK_COLUMNS, markdown_table
-from poa_mm.reporting.trained import protocol_of
 
 
 def entry(family, width, depth, **kwargs):

@@ -1,7 +1,7 @@
 """Files: read without executing anything in them, written completely or not at all.
 
 MMEngine's checkpoints also hold objects (the history of the log), which ``torch.load(weights_only=True)``
-refuses. Here :mod:`poa_mm.unpickling` reads them.
+refuses. Here :mod:`poa_mm.files.unpickling` reads them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from poa_mm.errors import UserError
-from poa_mm.unpickling import INERT_PICKLE, Inert
+from poa_mm.files.unpickling import INERT_PICKLE, Inert
 
 INCOMPLETE = '.incomplete'
 
@@ -27,7 +27,7 @@ def load_weights(path: str | Path, map_location: Any = 'cpu') -> dict:
     """Load a file written by ``torch.save``, its tensors memory-mapped, or a ``.safetensors`` of ``poa extract``.
 
     Tensors that are never used (the optimizer's state) are not read from the disk. Objects that are neither tensors
-    nor plain containers are :class:`~poa_mm.unpickling.Inert`.
+    nor plain containers are :class:`~poa_mm.files.unpickling.Inert`.
 
     Args:
         path: The file.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import poa_mm
 from poa_mm.errors import UserError
 
-PACKAGE = Path(poa_mm.__file__).parent
+PACKAGE = Path(__file__).parents[1]
 
 
 def config_folder() -> Path:

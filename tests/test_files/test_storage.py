@@ -15,7 +15,7 @@ from mmengine.logging import HistoryBuffer
 
 from poa_mm.errors import UserError
 from poa_mm.files import load_weights, remove_incomplete, write_atomically, write_text
-from poa_mm.unpickling import CALLS, Inert, InertUnpickler
+from poa_mm.files.unpickling import CALLS, Inert, InertUnpickler
 
 
 class Runs:

@@ -7,11 +7,11 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 
-from poa_mm.config_check import check_config, keywords
+from poa_mm.config import load_config
+from poa_mm.config.config_check import check_config, keywords
 from poa_mm.errors import UserError
-from poa_mm.launch import load_config
 
-CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 LEAVES = [path for path in sorted(CONFIGS.rglob('*.py')) if path.parent.name != '_base_']
 
 

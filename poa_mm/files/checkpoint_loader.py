@@ -19,7 +19,7 @@ import torch
 
 from poa_mm.errors import UserError
 from poa_mm.files import load_weights
-from poa_mm.unpickling import UnreadableError, settled
+from poa_mm.files.unpickling import UnreadableError, settled
 
 # What training, resuming or testing reads of a checkpoint; other parts may hold anything and are left out.
 PARTS = ('state_dict', 'ema_state_dict', 'meta', 'message_hub', 'optimizer', 'param_schedulers')

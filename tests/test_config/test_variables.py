@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from poa_mm.config import load_config
 from poa_mm.errors import UserError
-from poa_mm.launch import load_config
 
-CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
 
 @pytest.fixture

@@ -16,9 +16,8 @@ from poa_mm.extraction.checkpoint import read_config
 from poa_mm.extraction.extracted import SOURCE_KEYS
 from poa_mm.files import load_weights
 from poa_mm.models.backbones import describe_static
-
-from .records import versions
-from .tables import depth_text
+from poa_mm.reporting.records import versions
+from poa_mm.reporting.tables import depth_text
 
 # The paper's transfer data sets, by the class that reads them; for iNaturalist by the year in the file name.
 TRANSFER = {'CIFAR10': 'CIFAR-10', 'CIFAR100': 'CIFAR-100', 'Flowers102': 'Flowers', 'StanfordCars': 'Cars'}
