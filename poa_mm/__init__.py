@@ -1,6 +1,7 @@
 """POA: Pre-training Once for Models of All Sizes, for OpenMMLab."""
 
 from .compat import ImportHook, OperatorFinder, QuietFinder, leave_out_multimodal
+from .version import __version__ as __version__
 
 # mmdet cannot be imported without mmcv's operators; a config imports poa_mm before it.
 OperatorFinder.install()
