@@ -18,3 +18,11 @@ def _read_checkpoints_safely(module) -> None:
 ImportHook.install('mmengine.runner.checkpoint', _read_checkpoints_safely)
 # mmpretrain's language models cannot be imported with transformers 5.
 ImportHook.install('mmpretrain.utils.dependency', leave_out_multimodal)
+
+
+def __getattr__(name: str):
+    if name == 'load':  # imports torch and OpenMMLab only where it is used
+        from .extraction.ready import load
+
+        return load
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

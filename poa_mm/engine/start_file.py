@@ -51,4 +51,4 @@ def find_scales(model: nn.Module) -> dict[str, float]:
             'set scaled_lr=False'
         )
     scales = ExtractedNetwork.load(init_cfg['checkpoint']).scales
-    return {loaded_as(backbone, name, init_cfg.get('prefix')): factor for name, factor in scales.items()}
+    return {loaded_as(backbone, name, None): factor for name, factor in scales.items()}

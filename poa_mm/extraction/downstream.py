@@ -59,7 +59,7 @@ def fill_in(
     """
     network, file = find_network(recipe, subnet, toolbox, file)
     values = dict(resolve_inputs(network.inputs), channels=network.channels, feature_dims=network.feature_dims)
-    backbone = {**network.config, 'init_cfg': dict(type='Pretrained', checkpoint=file)}
+    backbone = {**network.config, 'init_cfg': network.init_cfg(file)}
     filled = _fill(model, values, backbone, backbone_overrides)
     if BACKBONE in str(filled):
         raise UserError(f'{BACKBONE!r} must be the type of a dict: {model}')

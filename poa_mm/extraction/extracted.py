@@ -18,7 +18,9 @@ from poa_mm.models.backbones import ElasticBackbone
 from poa_mm.version import __version__
 
 from .formats import network_config, network_weights
+from .inputs import resolve_inputs, short_side
 
+CLASSIFIER_PREFIX = 'backbone.'  # of a classifier's backbone, in files of mmpretrain
 SOURCE_KEYS = ('checkpoint', 'branch', 'iteration', 'seed', 'experiment_name', 'data')
 
 
@@ -148,9 +150,14 @@ class ExtractedNetwork:
         if missing:
             raise UserError(f'{path} lacks {", ".join(missing)}: extract it again with this version of poa_mm')
         try:
-            return cls(**{key: value for key, value in meta.items() if key in fields}, weights=dict(weights))
+            network = cls(**{key: value for key, value in meta.items() if key in fields})
         except UserError as error:
             raise UserError(f'{path}: {error}') from error
+        prefix = network.file_prefix
+        if foreign := [name for name in weights if not name.startswith(prefix)]:
+            raise UserError(f'{path} has {foreign[0]} without {prefix}: extract it again with this version of poa_mm')
+        weights = {name.removeprefix(prefix): value for name, value in weights.items()}
+        return dataclasses.replace(network, weights=weights)
 
     def save(self, folder: str | Path) -> Path:
         """Write ``<name>.pth``, and ``<name>.py``, a config that uses it.
@@ -164,7 +171,7 @@ class ExtractedNetwork:
             The file with the weights.
         """
         path = Path(folder) / f'{self.name}.pth'
-        contents = dict(meta=self.meta, state_dict=self.weights)
+        contents = dict(meta=self.meta, state_dict=self.file_weights)
         write_atomically(path, lambda file: torch.save(contents, file))
         write_text(path.with_suffix('.py'), self.config_text())
         return path
@@ -173,6 +180,21 @@ class ExtractedNetwork:
     def meta(self) -> dict[str, Any]:
         """All but the weights, of plain types."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != 'weights'}
+
+    @property
+    def file_prefix(self) -> str:
+        """What precedes the names of weights in a file: mmpretrain's files are those of a classifier."""
+        return CLASSIFIER_PREFIX if self.format == 'mmpretrain' else ''
+
+    @property
+    def file_weights(self) -> dict[str, Tensor]:
+        """The weights by their names in a file."""
+        return {self.file_prefix + name: value for name, value in self.weights.items()}
+
+    def init_cfg(self, file: str | Path) -> dict[str, str]:
+        """``init_cfg`` of a backbone that starts from a file of this network."""
+        prefix = dict(prefix=self.file_prefix) if self.file_prefix else {}
+        return dict(type='Pretrained', checkpoint=str(file), **prefix)
 
     @property
     def source(self) -> dict[str, Any]:
@@ -187,17 +209,47 @@ class ExtractedNetwork:
     def config_text(self) -> str:
         """MMEngine config with the network as ``backbone``; ``{{ fileDirname }}`` is the folder of the config.
 
-        Values from a checkpoint appear in ``repr`` only, so that none of them can end a comment or a string.
+        For mmpretrain it is a whole config, which ``get_model`` and ``FeatureExtractor`` take: a classifier without a
+        head, and the images that the network expects. Values from a checkpoint appear in ``repr`` only, so that none of
+        them can end a comment or a string.
         """
-        arguments = ''.join(f'    {key}={value!r},\n' for key, value in self.config.items())
-        return (
+        init_cfg = self.init_cfg(f'{{{{ fileDirname }}}}/{self.name}.pth')
+        text = (
             f'# Sub-network {self.subnet}, {self.num_params:,} parameters, extracted by poa_mm {self.poa_mm_version} '
             f'for {self.format}\n'
             f'# from the {self.branch} of {self.checkpoint!r}, iteration {self.iteration!r}.\n'
-            f'backbone = dict(\n{arguments}'
-            f"    init_cfg=dict(type='Pretrained', checkpoint='{{{{ fileDirname }}}}/{self.name}.pth'),\n"
-            ')\n'
+            + _assignment('backbone', {**self.config, 'init_cfg': init_cfg})
         )
+        return text + self._classifier_text() if self.format == 'mmpretrain' else text
+
+    def _classifier_text(self) -> str:
+        inputs = resolve_inputs(self.inputs)
+        crop = inputs['img_size']
+        pipeline = [
+            dict(type='LoadImageFromFile'),
+            dict(
+                type='ResizeEdge',
+                scale=short_side(crop),
+                edge='short',
+                backend='pillow',
+                interpolation='bicubic',
+            ),
+            dict(type='CenterCrop', crop_size=crop),
+            dict(type='PackInputs'),
+        ]
+        levels = dict(mean=list(inputs['mean']), std=list(inputs['std']), to_rgb=True)
+        return (
+            "model = dict(type='ImageClassifier', backbone=backbone)\n"
+            + '# The images that it expects: RGB, mean and std in levels of 0 to 255.\n'
+            + _assignment('data_preprocessor', levels)
+            + f'test_pipeline = {pipeline!r}\n'
+            + "test_dataloader = dict(dataset=dict(type='CustomDataset', pipeline=test_pipeline))\n"
+            + "test_cfg = dict()\ntest_evaluator = dict(type='Accuracy')\n"
+        )
+
+
+def _assignment(name: str, values: Mapping[str, Any]) -> str:
+    return f'{name} = dict(\n' + ''.join(f'    {key}={value!r},\n' for key, value in values.items()) + ')\n'
 
 
 def count_params(backbone: ElasticBackbone, subnet: Subnet | str | None = None, format: str = 'mmpretrain') -> int:

@@ -21,7 +21,7 @@ STEPS = 3
 def extracted(elastic, subnet, folder, toolbox='mmpretrain'):
     """A model with the sub-network as an ordinary backbone, which its ``init_cfg`` names."""
     path = export_subnet(elastic, subnet, folder / toolbox, {}, toolbox)
-    init_cfg = dict(type='Pretrained', checkpoint=str(path))
+    init_cfg = ExtractedNetwork.load(path).init_cfg(path)
     model = nn.Module()
     with DefaultScope.overwrite_default_scope(toolbox):
         model.backbone = MODELS.build({**ExtractedNetwork.load(path).config, 'init_cfg': ConfigDict(init_cfg)})

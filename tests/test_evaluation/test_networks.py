@@ -77,7 +77,9 @@ def loaded(backbone, file):
 def test_extracted_file_computes_the_same(family, tmp_path):
     config, subnet = BACKBONES[family]
     backbone = perturbed(config)
-    meta = dict(checkpoint='iter_7.pth', branch='teacher', iteration=7, seed=3, experiment_name='x')
+    meta = dict(
+        checkpoint='iter_7.pth', branch='teacher', iteration=7, seed=3, experiment_name='x', data='ImageFolder x'
+    )
     path = export_subnet(backbone, subnet, tmp_path, meta)
     state = torch.random.get_rng_state()
     opened = open_network(path)

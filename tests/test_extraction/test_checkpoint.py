@@ -27,7 +27,7 @@ def test_branches(checkpoint, contents, branch, prefix):
     assert not backbone.training
     assert meta.pop('cfg').randomness.seed == 3
     assert (meta.pop('mean')[2], meta.pop('std')[2], meta.pop('img_size')) == (103.53, 57.375, None)
-    source = dict(checkpoint=str(checkpoint), branch=branch, iteration=12, seed=3, experiment_name='tiny')
+    source = dict(checkpoint=str(checkpoint), branch=branch, iteration=12, seed=3, experiment_name='tiny', data=None)
     assert meta == source
 
 

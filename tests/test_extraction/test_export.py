@@ -28,17 +28,20 @@ def test_loads_into_mmpretrain(pretrained, subnet, tmp_path):
     backbone, meta = pretrained
     path = export_subnet(backbone, subnet, tmp_path / 'out', meta)
     saved = torch.load(path, weights_only=True)  # plain types only
-    static = build(saved['meta']['config'])
+    classifier = mmpretrain.models.ImageClassifier(backbone=saved['meta']['config'])
+    classifier.load_state_dict(saved['state_dict'], strict=True)
+    classifier.eval()
+    static = classifier.backbone
     assert type(static) is mmpretrain.models.VisionTransformer
-    static.load_state_dict(saved['state_dict'], strict=True)
     images = torch.randn(2, 3, 16, 16)
     torch.testing.assert_close(static(images)[0], backbone.image_features(images, subnet), rtol=0, atol=1e-5)
     assert saved['meta']['num_params'] == sum(p.numel() for p in static.parameters())
     assert count_params(backbone, subnet) == saved['meta']['num_params']
 
-    again = build(saved['meta']['config'])
+    again = mmpretrain.models.ImageClassifier(backbone=saved['meta']['config'])
     load_checkpoint(again, str(path), strict=True)
-    assert torch.equal(again(images)[0], static(images)[0])
+    again.eval()
+    assert torch.equal(again.extract_feat(images)[0], static(images)[0])
 
 
 def test_snippet_is_a_config_and_can_be_moved(pretrained, tmp_path):

@@ -67,7 +67,7 @@ def test_names_cannot_leave_the_comment(pretrained, tmp_path):
     backbone, source = pretrained
     source['checkpoint'] = "x.pth'\nraise SystemExit\n'"
     path = export_subnet(backbone, '16x2', tmp_path, source).with_suffix('.py')
-    assert [type(node) for node in ast.parse(path.read_text()).body] == [ast.Assign]
+    assert {type(node) for node in ast.parse(path.read_text()).body} == {ast.Assign}
     assert Config.fromfile(path).backbone.img_size == 16
     source['checkpoint'] = '{{ fileDirname }}.pth'
     with pytest.raises(UserError, match='checkpoint of an extracted network must be text'):

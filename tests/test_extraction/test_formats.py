@@ -101,7 +101,7 @@ def test_the_same_network_in_every_toolbox(families, elastic_maps, family, subne
     network.eval()
     saved = torch.load(path, weights_only=True)
     loaded = network.state_dict()
-    prefix = 'backbone.' if cfg.type == 'mmdet.SwinTransformer' else ''
+    prefix = 'backbone.' if toolbox == MM or cfg.type == 'mmdet.SwinTransformer' else ''
     assert {prefix + name for name in loaded} == saved['state_dict'].keys()
     assert all(torch.equal(value, saved['state_dict'][prefix + name]) for name, value in loaded.items())
     params = sum(p.numel() for p in network.parameters())
