@@ -10,7 +10,7 @@ SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))
 RUN := env -u PYTHONPATH -u RANK -u LOCAL_RANK -u WORLD_SIZE -u MASTER_ADDR -u MASTER_PORT MPLBACKEND=Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint constraints clean
+.PHONY: help env demo test lint docs dist constraints clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,9 +39,17 @@ lint: $(STAMP)  ## Check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+docs: $(STAMP)  ## Build the documentation site into build/docs; warnings are errors
+	$(RUN) $(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+
+dist: $(STAMP)  ## Build the wheel and the source distribution into dist/ and check them
+	rm -rf dist
+	$(RUN) $(BIN)/python -m build --no-isolation
+	$(RUN) $(BIN)/python -m twine check --strict dist/*
+
 constraints:  ## Resolve requirements/constraints.txt again, keeping what still fits (needs uv)
-	uv pip compile setup.py --extra openmmlab --extra tensorboard --extra export --extra dev --universal \
+	uv pip compile setup.py --extra openmmlab --extra tensorboard --extra export --extra dev --extra docs --universal \
 	  --python-version 3.10 --no-annotate --no-header -o requirements/constraints.txt
 
 clean:  ## Remove the environment, caches and the demo's results
-	rm -rf $(VENV) $(DEMO) build .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .ruff_cache *.egg-info

@@ -22,7 +22,7 @@ from . import command
 SIZES = ['192x8', '192x6', '160x7', '160x5', '128x6', '128x4', '96x6', '96x4']
 
 
-def parse(arguments: list[str]) -> argparse.Namespace:
+def parse_args(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--images', required=True, metavar='DIR', help='images for all trainings and for importance')
     parser.add_argument('--train', required=True, metavar='DIR', help='k-NN gallery: one sub-folder per class')
@@ -116,4 +116,4 @@ def summary(values: tuple[float, ...]) -> str:
 
 
 if __name__ == '__main__':
-    command.run(parse, study)
+    command.run(parse_args, study)

@@ -27,7 +27,7 @@ fi
 install_all() { # OPTION_TO_INSTALL_AGAIN INSTALLER...
   local again=$1
   shift
-  "$@" --constraint requirements/constraints.txt --editable '.[openmmlab,dev,export,tensorboard]' || return
+  "$@" --constraint requirements/constraints.txt --editable '.[openmmlab,dev,docs,export,tensorboard]' || return
   # opencv-python and opencv-python-headless both install cv2, and the last one wins. Make that the
   # headless one, which works without libGL and X11.
   "$@" --constraint requirements/constraints.txt --no-deps "$again" opencv-python-headless

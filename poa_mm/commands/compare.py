@@ -21,11 +21,21 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="file of --make, or the name of a recipe (default: that of the run's config)",
     )
     parser.add_argument(
-        '--make', nargs='+', metavar='WORK_DIR|CONFIG.py', help='make a reference from runs, or from a config alone'
+        '--make',
+        nargs='+',
+        metavar='WORK_DIR|CONFIG.py',
+        help='make a reference from runs, or from a config alone (default: compare)',
     )
-    parser.add_argument('--out', type=result_file, metavar='FILE.json', help='file of --make')
+    parser.add_argument(
+        '--out',
+        type=result_file,
+        metavar='FILE.json',
+        help='write the reference of --make into this file (default: none, needed for --make)',
+    )
     picture = result_file_ending('.png', '.pdf', '.svg')
-    parser.add_argument('--picture', type=picture, metavar='FILE.png', help='default: WORK_DIR/compare.png')
+    parser.add_argument(
+        '--picture', type=picture, metavar='FILE.png', help='picture of the curves (default: WORK_DIR/compare.png)'
+    )
 
 
 def run(args: Namespace) -> None:

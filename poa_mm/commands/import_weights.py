@@ -22,9 +22,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--reorder',
         choices=['magnitude', 'firstorder'],
-        help='sort channels, heads and hidden units by importance: size of the weights, or change of the features',
+        help='sort channels, heads and hidden units by importance: size of the weights, or change of the features '
+        '(default: keep their order)',
     )
-    parser.add_argument('--images', metavar='DIR', help='of --reorder firstorder: any images, without labels')
+    parser.add_argument(
+        '--images', metavar='DIR', help='of --reorder firstorder: any images, without labels (default: none)'
+    )
     parser.add_argument('--number', type=positive, default=256, metavar='N', help='of these images (default: 256)')
     add_branch(parser)
     add_cfg_options(parser)

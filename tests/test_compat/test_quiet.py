@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,7 @@ def test_silent_while_importing_and_not_after(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(sys, 'meta_path', [QuietFinder(), *sys.meta_path])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
-        import talkative  # noqa: F401
-
+        import_module('talkative')
         warnings.warn('later', stacklevel=1)
     assert [str(w.message) for w in caught] == ['later']
     print_log('later', logger=MMLogger.get_instance('quiet_test'), level=logging.WARNING)
@@ -44,7 +44,7 @@ def test_errors_are_raised(tmp_path, monkeypatch):
     monkeypatch.setattr(quiet, 'TALKATIVE', {'broken'})
     monkeypatch.setattr(sys, 'meta_path', [QuietFinder(), *sys.meta_path])
     with pytest.raises(ModuleNotFoundError, match='nowhere_to_be_found'):
-        import broken  # noqa: F401
+        import_module('broken')
     assert logging.root.manager.disable == logging.NOTSET
 
 

@@ -1,0 +1,94 @@
+"""Every command in the README and the pages is understood by the real parsers, and its config and options exist."""
+
+import re
+import shlex
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from poa_mm.recipes import find_config
+
+from poa_mm.commands.main import build_parser
+from poa_mm.launch import load_config
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *sorted((ROOT / 'docs').glob('*.md'))]
+# Arguments before those of the command, and how many the script itself takes.
+SCRIPTS = {
+    'tools/dist_train.sh': lambda config, gpus, *rest: ['train', config, *rest, '--launcher', 'pytorch'],
+    'tools/dist_test.sh': lambda config, file, gpus, *rest: ['test', config, file, *rest, '--launcher', 'pytorch'],
+    'tools/slurm_train.sh': lambda part, job, config, *rest: ['train', config, *rest, '--launcher', 'slurm'],
+}
+
+
+def commands(page):
+    """The lines of a page's shell blocks as lists of words, without comments and variables."""
+    for block in re.findall(r'^```(?:bash|shell|sh)\n(.*?)^```', page.read_text(), re.DOTALL | re.MULTILINE):
+        for line in block.replace('\\\n', ' ').splitlines():
+            words = shlex.split(line, comments=True)
+            while words and re.fullmatch(r'[A-Z_]+=.*', words[0]):
+                words.pop(0)
+            if words:
+                yield words
+
+
+def check(words):
+    """Parse one command if it is ours."""
+    match words:
+        case ['poa', *arguments] | ['python', '-m', 'poa_mm', *arguments]:
+            check_poa(arguments)
+        case [('python' | '.venv/bin/python'), *rest] if rest and rest[0].startswith('tools/'):
+            check(rest)
+        case ['tools/dist_run.sh', _, script, *arguments]:
+            check([script, *arguments])
+        case [script, *arguments] if script in SCRIPTS:
+            check_poa(SCRIPTS[script](*arguments))
+        case [door, *arguments] if door.startswith('tools/'):
+            (command,) = re.findall(r"main\(\['(\w+)'", (ROOT / door).read_text())
+            check_poa([command, *arguments])
+        case ['python', '-m', module, *arguments] if module.startswith('benchmarks.'):
+            import_module(module).parse_args(arguments)
+        case ['make', *targets]:
+            known = re.findall(r'^([a-z]+):', (ROOT / 'Makefile').read_text(), re.MULTILINE)
+            assert not {target for target in targets if '=' not in target} - set(known), words
+
+
+def check_poa(arguments):
+    words = [word.replace('...', 'FILE.pth').replace('FAMILY', 'vit') for word in arguments]
+    given = vars(build_parser().parse_args(words))
+    files = given.get('files', [])
+    assert all(file.isupper() or file.endswith(('.py', '.pth')) for file in files), files
+    configs = [
+        given.get('config'),
+        *(file for file in files if file.endswith('.py')),
+        given.get('inputs'),
+    ]
+    configs.append(given.get('images') if str(given.get('images')).endswith('.py') else None)
+    for config in configs:
+        if config and not config.isupper():
+            check_config(config, given.get('cfg_options'))
+
+
+def check_config(config, options):
+    path = ROOT / config if (ROOT / config).is_file() else find_config(config)
+    if options:
+        load_config(str(path), options, None, 'none')
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_commands_are_understood(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)  # parsing --out creates its folder
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    for words in commands(page):
+        try:
+            check(words)
+        except (SystemExit, AssertionError, AttributeError, TypeError, ValueError, OSError) as error:
+            if isinstance(error, SystemExit) and not error.code:
+                continue  # --help, --version
+            pytest.fail(f'{" ".join(words)}: {error} {capsys.readouterr().err}')
+
+
+def test_commands_are_found():
+    """So that a change of the pages' style does not turn the test above off."""
+    called = [words[0] for page in PAGES for words in commands(page)]
+    assert called.count('poa') > 40 and {'make', 'tools/dist_train.sh', 'tools/slurm_train.sh'} <= set(called)
