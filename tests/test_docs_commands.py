@@ -6,10 +6,9 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from poa_mm.recipes import find_config
 
 from poa_mm.commands.main import build_parser
-from poa_mm.launch import load_config
+from poa_mm.config import find_config, load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *sorted((ROOT / 'docs').glob('*.md'))]
