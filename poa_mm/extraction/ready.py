@@ -82,11 +82,11 @@ class ReadyNetwork(nn.Module):
             UserError: If it is something else.
         """
         if isinstance(image, Image.Image):
-            image = np.asarray(image.convert('RGB'))
+            image = np.array(image.convert('RGB'))
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             shape = getattr(image, 'shape', '')
             raise UserError(f'image must be PIL or a uint8 array (H, W, 3), got {type(image).__name__} {shape}')
-        return (centre_crop(image, self.size).to(self.mean.device) - self.mean) / self.std
+        return (centre_crop(np.ascontiguousarray(image), self.size).to(self.mean.device) - self.mean) / self.std
 
     @torch.no_grad()
     def forward(self, images: Image.Image | np.ndarray | Sequence[Image.Image | np.ndarray] | Tensor) -> Tensor:

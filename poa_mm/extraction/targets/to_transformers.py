@@ -53,7 +53,7 @@ def _check_loads(folder: Path, config: Any) -> None:
     from transformers import AutoBackbone, AutoModel
 
     for kind, unknown in ((AutoModel, 'hidden_states_norms.'), (AutoBackbone, 'layernorm.')):
-        _, report = kind.from_pretrained(folder, output_loading_info=True)
+        _, report = kind.from_pretrained(str(folder), output_loading_info=True)
         wrong = [*report['missing_keys'], *report['mismatched_keys']]
         wrong += [name for name in report['unexpected_keys'] if not name.startswith(unknown)]
         if wrong:

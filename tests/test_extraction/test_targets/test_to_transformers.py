@@ -19,7 +19,7 @@ SWINS = [cell for cell in CELLS if cell[0] == 'swin']
 
 def opened(kind, folder, unexpected='-', **arguments):
     """The network; it must load every weight of the file but those of ``unexpected``, and miss none."""
-    network, report = kind.from_pretrained(folder, output_loading_info=True, **arguments)
+    network, report = kind.from_pretrained(str(folder), output_loading_info=True, **arguments)
     assert not report['missing_keys'] and not report['mismatched_keys'] and not report.get('error_msgs')
     assert all(key.startswith(unexpected) for key in report['unexpected_keys'])
     return network.eval()
@@ -101,7 +101,7 @@ def test_options_of_dinov2(random_backbone, images, tmp_path, changes):
 @pytest.mark.parametrize('family', ['vit', 'swin'])
 def test_processor(export, family):
     done = export(family, 'smallest', 'transformers')
-    processor = AutoImageProcessor.from_pretrained(done.folder)
+    processor = AutoImageProcessor.from_pretrained(str(done.folder))
     side = SIDE[family]
     assert processor.size['shortest_edge'] == round(side * 8 / 7)
     assert (processor.crop_size['height'], processor.crop_size['width']) == (side, side)
@@ -121,7 +121,7 @@ def test_resnet_does_not_fit(backbones, tmp_path):
 @torch.no_grad()
 def test_a_resnet_for_timm_opens_in_transformers(export, images):
     done = export('resnet', '96x1-2-2-1', 'timm')
-    network = AutoModel.from_pretrained(done.folder).eval()
+    network = AutoModel.from_pretrained(str(done.folder)).eval()
     torch.testing.assert_close(
         network(images(64)).pooler_output, done.backbone.image_features(images(64), done.subnet), **CLOSE
     )
