@@ -24,7 +24,7 @@ OPENMMLAB = [
 # What `poa extract --format` writes for other libraries and runtimes.
 EXPORT = [
     'timm>=1.0.16',
-    'transformers>=4.50',
+    'transformers>=4.50,<5',  # AutoBackbone of 5.23 asks the hub for a folder, and does not open it
     'onnx>=1.17',
     'onnxscript>=0.5',
     'onnxruntime>=1.20',
