@@ -21,6 +21,7 @@ from tests.helpers import program_values as program
 from tests.helpers.networks import RESNET, SWIN, VIT
 
 CONFIGS = Path(poa_mm.__file__).parents[1] / 'configs'
+SEED_CONFIGS = sorted(path.stem for path in CONFIGS.glob('seed_*.py'))
 WORKER = Path(__file__).parent / 'seed_worker.py'
 spec = importlib.util.spec_from_file_location('seed_worker', WORKER)
 worker = importlib.util.module_from_spec(spec)
@@ -102,7 +103,7 @@ def test_wrong_values(tmp_path):
         build(tmp_path, backbone=LARGE)
 
 
-@pytest.mark.parametrize('name', ['seed_vitl_to_vits', 'seed_vitl_to_vitb_600', 'seed_vit_small'])
+@pytest.mark.parametrize('name', SEED_CONFIGS)
 def test_config_trains_and_is_evaluated(name, tmp_path):
     """Two steps with tiny networks on generated images; the checkpoint opens as the student."""
     save_networks(tmp_path)
