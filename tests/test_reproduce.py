@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from poa_mm.commands.main import build_parser
-from poa_mm.launch import load_config
+from poa_mm.config import load_config
 from poa_mm.reporting.paper_report import paper_figures
 from tests import test_ade20k_configs, test_coco_configs, test_configs, test_eval_configs
 from tests.test_models import test_seed

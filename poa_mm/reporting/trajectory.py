@@ -120,7 +120,7 @@ def reference_of_config(cfg: Config, source: str) -> dict[str, Any]:
         return cosine(step, start, entry['final'], total, entry.get('warmup', 0))
 
     values = {  # at step N, what the N-th update used
-        'base_lr': lambda step: factor * cosine_of(step, rate, optimizer.lr),
+        'base_lr': lambda step: cosine_of(step, rate, factor * optimizer.lr),
         'weight_decay': lambda step: cosine_of(step, decay, optimizer.weight_decay),
         'momentum': lambda step: cosine_of(step, teacher, teacher['start']),
         'teacher_temp': schedule.teacher_temp,

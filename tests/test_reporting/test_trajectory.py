@@ -9,6 +9,7 @@ import pytest
 from mmengine.config import Config
 
 from poa_mm.commands import main
+from poa_mm.engine.schedules import cosine
 from poa_mm.errors import UserError
 from poa_mm.reporting.trajectory import (
     at_uniform,
@@ -92,6 +93,7 @@ def test_schedules_by_hand():
     top = 0.004 * math.sqrt(1600 / 1024)
     assert at('base_lr', 8001) == pytest.approx(top, rel=1e-4) and at('base_lr', 1) == 0
     assert at('base_lr', 276800) == pytest.approx(6.2e-4, rel=0.01)
+    assert at('base_lr', 276800) == pytest.approx(cosine(276799, top, 2e-5, 276800 / 0.78, 8000), rel=1e-5)
     assert at('weight_decay', 276800) == pytest.approx(0.359, abs=1e-3) and at('weight_decay', 1) == pytest.approx(0.04)
     assert at('momentum', 276800) == pytest.approx(0.99899, abs=1e-5)
     assert at('teacher_temp', 24001) == pytest.approx(0.07) and at('teacher_temp', 12001) == pytest.approx(

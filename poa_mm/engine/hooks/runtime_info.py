@@ -35,6 +35,13 @@ class LazyRuntimeInfoHook(RuntimeInfoHook):
         self.interval = math.gcd(*(h.interval for h in runner.hooks if isinstance(h, LoggerHook))) or 1
         self._skipped = float(getattr(runner.optim_wrapper, 'skipped_steps', 0))
 
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
+        """Log the learning rate and, where it is scheduled, the weight decay of parameters without a multiplier."""
+        super().before_train_iter(runner, batch_idx, data_batch)
+        settings = getattr(runner.optim_wrapper, 'base_param_settings', None) or {}
+        if 'weight_decay' in settings:
+            runner.message_hub.update_scalar('train/weight_decay', settings['weight_decay'])
+
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Keep the values; hand them over if the logger is going to print."""
         values = {**(outputs or {}), **getattr(runner.optim_wrapper, 'grad_norms', {})}

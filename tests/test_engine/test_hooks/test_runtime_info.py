@@ -33,6 +33,7 @@ def test_same_log_as_mmengine(make_runner, tmp_path):
         if hook.startswith('Lazy'):
             assert all(line['grad_norm_backbone'] > 0 and line['grad_norm_heads'] > 0 for line in lines)
             assert all(line['skipped_steps'] == 0 for line in lines)
+            assert all(line['weight_decay'] == 0.04 for line in lines)
     assert histories[0] == histories[1] and len(histories[0]) == 7
     assert logs[0] == logs[1] and [line['iter'] for line in logs[0]] == [3, 6]
 
