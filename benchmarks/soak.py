@@ -70,8 +70,9 @@ def soak(folder: Path, steps: int, every: int, seed: int = 0, options: tuple[str
         life = _Life(place, steps, options)
         lives.append(life)
         code = life.until(target, getattr(signal, kind, signal.SIGKILL))
-        repeated += max(0, done + 1 - life.first)
-        done = life.last
+        if life.first:
+            repeated += max(0, done + 1 - life.first)
+            done = life.last
         expected = {'SIGKILL': -signal.SIGKILL, 'truncated': -signal.SIGKILL, 'flipped byte': -signal.SIGKILL}
         if code == 0:
             break

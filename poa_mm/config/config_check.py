@@ -1,4 +1,4 @@
-"""Checks the keys of a config against the classes that they are passed to, before anything is built."""
+"""Checks the types and keys of a config against the classes that they are passed to, before anything is built."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from mmengine.runner import LogProcessor, Runner
 from torch.utils.data import DataLoader
 
 from poa_mm.errors import UserError
+
+from .value_check import check_ranges, check_values
 
 # Registries in which the types of a section are looked up.
 DATA = ('DATASETS', 'DATA_SAMPLERS', 'TRANSFORMS', 'FUNCTIONS')
@@ -71,7 +73,10 @@ def check_config(cfg: Config) -> None:
         UserError: A type does not exist, or a class does not take a key; with similar names.
     """
     content = cfg.to_dict()
+    check_values(content, Runner.__init__, '')
     for section in SECTIONS.keys() & content.keys():
+        if not isinstance(content[section], dict | list | tuple | type(None)):
+            raise UserError(f'{section} must be a dict or a list of dicts, got {content[section]!r}')
         _check(content[section], Place(section, section, content.get('default_scope')))
     for name, target in dict(randomness=Runner.set_randomness, log_processor=LogProcessor).items():
         if isinstance(content.get(name), dict) and 'type' not in content[name]:
@@ -100,6 +105,8 @@ def _check(node: Any, place: Place) -> None:
             kind = node['type']
             targets = _find(kind, place, SECTIONS[place.section]) if isinstance(kind, str) else [kind]
             _check_keys(node, targets, place.key, extra)
+        else:
+            check_ranges(node, place.key)
         for name, child in node.items():
             if name not in OTHER_LOOKUPS:
                 _check(child, place.child(name))
@@ -112,6 +119,7 @@ def _check_constructor(node: Mapping[str, Any], place: Place) -> set[str]:
     """Check ``paramwise_cfg`` against its constructor; keys that the constructor takes out of the wrapper's config."""
     (constructor, *_) = _find(node['constructor'], place.child('constructor'), ('OPTIM_WRAPPER_CONSTRUCTORS',))
     read = _paramwise_keys(constructor)
+    check_ranges(node.get('paramwise_cfg') or {}, 'optim_wrapper.paramwise_cfg')
     for name in node.get('paramwise_cfg') or ():
         if read and name not in read:
             raise UserError(
@@ -172,6 +180,7 @@ def _check_keys(node: Mapping[str, Any], targets: Iterable[Callable], key: str, 
             allowed = allowed | {'requires_grad'}
         unknown = [] if allowed is None else [name for name in node if name not in {*allowed, *REMOVED, *removed}]
         if not unknown:
+            check_values(node, target, key)
             return
         wrong.append((unknown[0], target, allowed))
     if not wrong:

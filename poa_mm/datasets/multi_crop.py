@@ -60,6 +60,8 @@ class View:
     def __post_init__(self) -> None:
         if self.size < 1 or self.number < 0:
             raise UserError(f'size {self.size} of a view must be at least 1, number {self.number} at least 0.')
+        if not isinstance(self.scale, list | tuple) or len(self.scale) != 2:
+            raise UserError(f'scale {self.scale} must be two fractions of the area, rising in (0, 1].')
         low, high = self.scale
         if not 0 < low <= high <= 1:
             raise UserError(f'scale {self.scale} must be two fractions of the area, rising in (0, 1].')

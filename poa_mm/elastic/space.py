@@ -166,6 +166,8 @@ def choices(name: str, given: Sequence[int]) -> Sequence[int]:
     """
     if isinstance(given, list):
         return given  # SubnetSpace checks them
+    if len(given) not in (2, 3):
+        raise UserError(f'{name} must be (first, last) or (first, last, step), got {tuple(given)}')
     first, last, step = (*given, 1) if len(given) == 2 else given
     if not 0 < first <= last or step < 1 or (last - first) % step:
         raise UserError(f'{name} must be (first, last, step) with whole steps between, or a list, got {given}')
