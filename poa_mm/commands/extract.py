@@ -46,7 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     folders.add_argument(
         '--any-size',
         action='store_true',
-        help='onnx, torch.export: take images of any size, with a ResNet (default: one size)',
+        help='onnx: take images of any size, with a ResNet (default: one size)',
     )
     folders.add_argument(
         '--results', metavar='FILE', help='list these results of poa knn in the model card (default: none)'

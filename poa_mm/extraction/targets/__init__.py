@@ -38,7 +38,7 @@ TARGETS = {
     'timm': Target('to_timm', ('timm', 'safetensors')),
     'transformers': Target('to_transformers', ('transformers', 'safetensors')),
     'onnx': Target('to_onnx', ('onnx', 'onnxscript', 'onnxruntime'), ('image_size', 'maps', 'any_size')),
-    'torch.export': Target('to_torch_export', (), ('image_size', 'maps', 'any_size')),
+    'torch.export': Target('to_torch_export', (), ('image_size', 'maps')),
     'safetensors': Target('to_safetensors', ('safetensors',)),
 }
 

@@ -59,11 +59,10 @@ def test_same_maps(export, levels, elastic_maps, family, size, format):
         torch.testing.assert_close(got, wanted, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize('format', PROGRAMS)
 @torch.no_grad()
-def test_any_size(export, levels, format):
-    done = export('resnet', 'smallest', format, any_size=True)
-    load, tolerance = PROGRAMS[format]
+def test_any_size(export, levels):
+    done = export('resnet', 'smallest', 'onnx', any_size=True)
+    load, tolerance = PROGRAMS['onnx']
     run = load(done.folder)
     for height, width in ((64, 64), (96, 45)):
         images, normalised = levels(2, height, width)
@@ -98,7 +97,7 @@ def test_any_size_needs_a_resnet(export):
 def test_a_wrong_program_is_not_accepted(export, monkeypatch):
     monkeypatch.setattr('poa_mm.extraction.targets.static.FeatureProgram.forward', changing())
     with pytest.raises(RuntimeError, match='does not compute what the network does'):
-        export('resnet', 'smallest', 'torch.export')
+        export('vit', 'smallest', 'torch.export', image_size=40)  # written by no other test
 
 
 def changing():
