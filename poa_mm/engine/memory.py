@@ -138,13 +138,15 @@ def count_step(
         batch_size: Images.
         accumulates: Whether the gradients of an earlier micro-batch are there already.
         subnet: The elastic student; ``None`` is the intact network, which needs most.
-        gpu: Whether to count what a GPU runs; otherwise what a CPU runs.
+        gpu: Whether to count what a GPU runs; otherwise, and with recomputation, what a CPU runs.
 
     Raises:
         UserError: The config is not a POA pre-training.
     """
     check_pretraining(cfg)
     batch = random_batch(cfg.train_dataloader, batch_size)
+    # What is recomputed in the backward pass runs outside function modes, and must be what the forward pass ran.
+    gpu = gpu and not cfg.model.backbone.get('with_cp', False)
     windows.shift_mask.cache_clear()  # real tensors
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'poa_mm')), FakeMode() as fake:
         model = MODELS.build(cfg.model.to_dict()).train()

@@ -89,8 +89,9 @@ def test_counter_by_hand():
     assert counter.flops == 60 + 2 * (2 * 2 * 4 * 4)  # no gradient of the input
 
 
-def test_recomputation_trades_memory_for_operations():
-    plain, again = (count_step(config({**VIT, 'with_cp': with_cp}, 'bfloat16'), 8) for with_cp in (False, True))
+@pytest.mark.parametrize('backbone', [VIT, SWIN, RESNET], ids=lambda b: b['type'])
+def test_recomputation_trades_memory_for_operations(backbone):
+    plain, again = (count_step(config({**backbone, 'with_cp': with_cp}, 'bfloat16'), 8) for with_cp in (False, True))
     assert again.peak < plain.peak and again.activations < plain.activations
     assert plain.flops < again.flops < 1.4 * plain.flops
 
