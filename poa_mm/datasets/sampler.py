@@ -45,7 +45,7 @@ class SeededInfiniteSampler(Sampler):
         UserError: If the dataset is empty or the batch size is not positive.
     """
 
-    def __init__(self, dataset: Sized, batch_size: int = 1, seed: int | None = None, shuffle: bool = True) -> None:
+    def __init__(self, dataset: Sized, *, batch_size: int = 1, seed: int | None = None, shuffle: bool = True) -> None:
         if batch_size < 1:
             raise UserError(f'batch_size of SeededInfiniteSampler must be at least 1, got {batch_size}')
         if len(dataset) == 0:

@@ -137,7 +137,7 @@ def _own_batch(comparison: Comparison) -> int:
 
 def _draws(comparison: Comparison, start: int) -> SeededInfiniteSampler:
     """This process's draws; those of all processes together are the same for any number of processes."""
-    sampler = SeededInfiniteSampler(comparison.train, comparison.seed)
+    sampler = SeededInfiniteSampler(comparison.train, batch_size=_own_batch(comparison), seed=comparison.seed)
     sampler.skip(start * _own_batch(comparison))
     return sampler
 
