@@ -112,7 +112,7 @@ def test_unreadable_images_are_named_and_counted(place, protocol):
         (dict(val='no_images'), 'holds no images'),
         (dict(train='no_images'), 'holds no images'),
         (dict(val='unreadable'), 'images( of the validation set)? could be read'),
-        (dict(checkpoint='broken.pth'), 'are not finite: its weights are broken'),
+        (dict(checkpoint='broken.pth'), 'is of a run that failed'),
         (dict(checkpoint='nowhere.pth'), r"nowhere\.pth' does not exist"),
     ],
 )

@@ -29,7 +29,7 @@ def save_networks(folder):
 
 def teacher(file):
     network = ExtractedNetwork.load(file)
-    backbone = {**network.config, 'init_cfg': dict(type='Pretrained', checkpoint=str(file))}
+    backbone = {**network.config, 'init_cfg': network.init_cfg(file)}
     return dict(teacher=dict(type='FrozenBackbone', backbone=backbone), teacher_dims=network.feature_dims)
 
 

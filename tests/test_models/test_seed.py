@@ -85,14 +85,14 @@ def test_the_teacher_gives_the_image_feature_of_its_family(config, random_backbo
 
 def test_the_student_starts_from_a_file(tmp_path):
     backbone = save_networks(tmp_path)
-    start = dict(type='Pretrained', checkpoint=f'{tmp_path}/16x2.pth')
+    start = dict(type='Pretrained', checkpoint=f'{tmp_path}/16x2.pth', prefix='backbone.')
     model = build(tmp_path, backbone={**SMALL, 'init_cfg': start})
     with torch.no_grad():
         expected = backbone.image_features(images(0), '16x2')
         torch.testing.assert_close(model.backbone.image_features(images(0)), expected, rtol=1e-4, atol=1e-5)
     check_backbone(model.backbone, start)
     with pytest.raises(UserError, match='does not fit the backbone'):
-        check_backbone(model.backbone, dict(checkpoint=f'{tmp_path}/24x3.pth'))
+        check_backbone(model.backbone, {**start, 'checkpoint': f'{tmp_path}/24x3.pth'})
 
 
 def test_wrong_values(tmp_path):
