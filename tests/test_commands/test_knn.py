@@ -68,7 +68,7 @@ def test_table_json_and_report(place, monkeypatch, capsys):
         *(('untrained', s) for s in ('16x2', '32x4', '24x3')),
         ('thumbnails', None),
     ]
-    settings = dict(ks=[3, 9], resize=18, crop=16, temperature=0.07, at_a_time=None)
+    settings = dict(ks=[3, 9], resize=18, crop=16, temperature=0.07, at_a_time=None, interpolation='bicubic')
     assert record['protocol'] == dict(name='knn', **settings, amp=False)
     assert (record['checkpoint'], record['iteration'], record['untrained_seed']) == ('iter_5.pth', 5, 4)
     assert record['data']['train'] == dict(source='DemoDataset', images=24)

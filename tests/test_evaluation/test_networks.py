@@ -114,7 +114,7 @@ def test_checkpoint_and_files_that_will_not_do(tmp_path):
     assert opened.inputs == dict(img_size=32, mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
     path = export_subnet(backbone, subnet, tmp_path, {})
     contents = torch.load(path)
-    contents['state_dict'].pop('ln1.weight')
+    contents['state_dict'].pop('backbone.ln1.weight')
     torch.save(contents, path)
     with pytest.raises(ValueError, match=r'does not fit the config: ln1\.weight is missing'):
         open_network(path)
@@ -178,11 +178,11 @@ def test_config_of_the_checkpoint_is_the_default(tmp_path):
         open_comparison(EvalOptions(c, [file], ['intact'], untrained=True), 'knn', dict(ks=(5,)))
         for c in (cfg, Config())
     )
-    assert own.settings == given.settings == dict(ks=(2,), crop=24, resize=27)
+    assert own.settings == given.settings == dict(ks=(2,), crop=24, resize=27, interpolation='bicubic')
     assert own.seed == given.seed == 7 and len(own.candidates) == 2
     assert own.sources[0]['branch'] == 'student'  # the only one
     changed = open_comparison(EvalOptions(Config(dict(knn=dict(ks=(3,)))), [file]), 'knn', dict(ks=(5,)))
-    assert changed.settings == dict(ks=(3,), crop=24, resize=27)
+    assert changed.settings == dict(ks=(3,), crop=24, resize=27, interpolation='bicubic')
     with pytest.raises(ValueError, match=r'has no weights named teacher\.backbone'):
         open_network(file, branch='teacher')
 

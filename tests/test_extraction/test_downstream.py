@@ -106,7 +106,7 @@ def test_mistakes(in_tmp):
     ):
         with pytest.raises(UserError, match=message):
             fill_in(model, 'poa_vit_small', '96x4', 'mmdet')
-    with pytest.raises(UserError, match=r"no recipe 'poa_vitt'.*poa_vitl"):
+    with pytest.raises(UserError, match=r"config 'poa_vitt' does not exist.*poa_vitl"):
         fill_in(MODEL, 'poa_vitt', 'S', 'mmdet')
     with pytest.raises(UserError, match='allowed are widths 96'):
         fill_in(MODEL, 'poa_vit_small', 'S', 'mmdet')
