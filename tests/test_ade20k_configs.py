@@ -415,7 +415,7 @@ def test_crop_and_batch_are_options(place, tmp_path):
 
 def test_batch_and_learning_rate_must_agree(place, tmp_path):
     cfg = shrink('upernet_vits_160k', place, tmp_path, **{'train_dataloader.batch_size': 3})
-    with pytest.raises(ValueError, match='gives 3 images a batch, but the learning rate was made for 2'):
+    with pytest.raises(ValueError, match='gives 3 images a batch, but optim_wrapper is set for 2'):
         Runner.from_cfg(cfg).train()
 
 

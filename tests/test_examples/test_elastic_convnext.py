@@ -69,8 +69,9 @@ def test_pretraining_moves_student_and_teacher(checkpoint):
 def test_every_member_in_mmpretrain(perturbed, tmp_path):
     for subnet in perturbed.space:
         path = export_subnet(perturbed, subnet, tmp_path, {})
-        network = STATIC.build(Config.fromfile(path.with_suffix('.py')).backbone)
-        check_backbone(network, dict(checkpoint=str(path)))
+        config = Config.fromfile(path.with_suffix('.py')).backbone
+        network = STATIC.build(config)
+        check_backbone(network, config.init_cfg)
         network.init_weights()
         network.eval()
         size = dict(family='ConvNeXt', width=subnet.width, depth=subnet.depth)

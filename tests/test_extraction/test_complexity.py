@@ -12,9 +12,9 @@ from poa_mm.registry import MODELS
 SMALL = {
     'ElasticVisionTransformer': dict(img_size=32, patch_size=8, widths=(16, 32, 8), depths=(2, 5), head_dim=8),
     'ElasticSwinTransformer': dict(
-        img_size=32, patch_size=2, window_size=4, widths=(16, 32, 8), depths=(2, 5), head_dim=8
+        img_size=32, patch_size=2, window_size=4, widths=(16, 32, 16), depths=(2, 4), head_dim=8
     ),
-    'ElasticResNet': dict(widths=(8, 16, 4), depths=((1, 2), (2, 4), (1, 3), (1, 1)), stem_channels=16, num_groups=4),
+    'ElasticResNet': dict(widths=(8, 16, 8), depths=((1, 1), (2, 3), (1, 3), (1, 1)), stem_channels=16, num_groups=4),
 }
 
 
