@@ -139,6 +139,17 @@ def add_branch(parser: ArgumentParser) -> None:
     parser.add_argument('--branch', choices=['teacher', 'student'], help=text)
 
 
+def add_subnets(parser: ArgumentParser) -> None:
+    """Add ``--subnets``: members of a checkpoint's space, as :meth:`SubnetSpace.select` takes them."""
+    parser.add_argument(
+        '--subnets',
+        nargs='+',
+        default=['named'],
+        metavar='SUBNET',
+        help="of a checkpoint: names (S), sizes (512x16), 'smallest', 'intact', 'named' or 'all' (default: named)",
+    )
+
+
 def add_cfg_options(parser: ArgumentParser) -> None:
     """Add ``--cfg-options``."""
     parser.add_argument(

@@ -4,7 +4,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from poa_mm.arguments import add_branch, result_folder
+from poa_mm.arguments import add_branch, add_subnets, result_folder
 from poa_mm.errors import UserError
 
 TOOLBOXES = 'mmpretrain, mmdet or mmseg'
@@ -16,13 +16,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--out', type=result_folder, required=True, metavar='DIR', help='write the extracted networks into this folder'
     )
-    parser.add_argument(
-        '--subnets',
-        nargs='+',
-        default=['named'],
-        metavar='SUBNET',
-        help="names (S), sizes (512x16), 'smallest', 'intact', 'named' or 'all' (default: named)",
-    )
+    add_subnets(parser)
     parser.add_argument('--config', help='pre-training config (default: the one in the checkpoint)')
     parser.add_argument(
         '--format',

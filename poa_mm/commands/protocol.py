@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from poa_mm.arguments import add_branch, add_cfg_options, add_launcher, result_file
+from poa_mm.arguments import add_branch, add_cfg_options, add_launcher, add_subnets, result_file
 from poa_mm.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,13 +32,7 @@ def add_protocol_arguments(parser: ArgumentParser, thumbnails: bool = True, val:
         metavar='CONFIG.py|FILE.pth',
         help='pre-training checkpoints and extracted networks, and at most one pre-training config',
     )
-    parser.add_argument(
-        '--subnets',
-        nargs='+',
-        default=['named'],
-        metavar='SUBNET',
-        help="of a checkpoint: names (S), sizes (512x16), 'smallest', 'intact', 'named' or 'all' (default: named)",
-    )
+    add_subnets(parser)
     add_branch(parser)
     parser.add_argument('--untrained', action='store_true', help='also evaluate untrained weights')
     if thumbnails:

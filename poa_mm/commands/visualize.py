@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from poa_mm.arguments import add_cfg_options, positive, result_folder
+from poa_mm.arguments import add_cfg_options, add_subnets, positive, result_folder
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -24,13 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar='DIR|CONFIG.py',
         help='any folder of images, or a config that has knn.val (default: none; needed for FILE.pth)',
     )
-    parser.add_argument(
-        '--subnets',
-        nargs='+',
-        default=['named'],
-        metavar='SUBNET',
-        help="of a checkpoint: names (S), sizes (512x16), 'smallest', 'intact', 'named' or 'all' (default: named)",
-    )
+    add_subnets(parser)
     parser.add_argument(
         '--branch', choices=['teacher', 'student'], default='teacher', help='of a checkpoint (default: teacher)'
     )
