@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 from poa_mm.config import load_config
+from poa_mm.engine.memory import GPU_FP32, FakeMode, gpu_attention
 from poa_mm.models.poa import POA
 
 from . import operations, training
@@ -32,7 +33,6 @@ aten = torch.ops.aten
 CPU, GPU = torch.device('cpu'), torch.device('cuda:0')
 
 # Autocast on a GPU computes these in fp32; on a CPU it leaves some of them in half precision.
-FP32 = {'layer_norm', 'group_norm', 'softmax', 'log_softmax', 'logsumexp', 'exp', 'log', 'pow', 'norm', 'sum', 'prod'}
 PRODUCTS = {kind.__name__ for kind in operations.PRODUCTS}
 # Category by the file that calls, and else by the kind of operation.
 FILES = {
@@ -140,13 +140,6 @@ def fake_gpu() -> Iterator[Recorder]:
         yield recorder
 
 
-class FakeMode(FakeTensorMode):
-    """Stays one when tensors are copied, as the teacher copies the student."""
-
-    def __deepcopy__(self, memo: dict) -> FakeMode:
-        return self
-
-
 def moved(module: torch.nn.Module, device: torch.device) -> torch.nn.Module:
     """``module.to(device)`` in place, as parameters have it."""
     for tensor in (*module.parameters(), *module.buffers()):
@@ -184,9 +177,9 @@ class Posing(TorchFunctionMode):
         if name == 'pin_memory':
             return args[0]
         if name == 'scaled_dot_product_attention':
-            return self.tagged(attention, args, kwargs)
+            return self.tagged(gpu_attention, args, kwargs)
         target, args, kwargs = without_device(args, kwargs)
-        if name in FP32 and torch.is_autocast_enabled('cpu'):
+        if name in GPU_FP32 and torch.is_autocast_enabled('cpu'):
             half = (torch.bfloat16, torch.float16)
             args = tree_map_only(Tensor, lambda t: t.float() if t.dtype in half else t, args)
         if target is None or not args or not isinstance(args[0], Tensor):
@@ -219,14 +212,6 @@ class Posing(TorchFunctionMode):
                 node.metadata['caller'] = here
                 pending += [parent for parent, _ in node.next_functions if parent is not None]
         return out
-
-
-def attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None) -> Tensor:
-    """The fused kernel of a GPU, for 4-dimensional inputs."""
-    function = torch.ops.aten._scaled_dot_product_efficient_attention
-    if attn_mask is not None:
-        attn_mask = attn_mask.expand(*query.shape[:-1], key.shape[-2])
-    return function(query, key, value, attn_mask, query.requires_grad, dropout_p, is_causal, scale=scale)[0]
 
 
 def without_device(args: tuple, kwargs: dict) -> tuple[torch.device | None, tuple, dict]:
