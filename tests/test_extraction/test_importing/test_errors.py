@@ -8,16 +8,7 @@ from mmengine.config import Config
 from mmpretrain.models import VisionTransformer
 
 from poa_mm.extraction.importing import import_weights, read_source
-
-BACKBONE = dict(
-    type='ElasticVisionTransformer',
-    img_size=16,
-    patch_size=8,
-    widths=(16, 32, 8),
-    depths=(2, 4),
-    head_dim=8,
-    layer_scale_init_value=0.1,
-)
+from tests.helpers.networks import VIT
 
 
 @pytest.fixture
@@ -30,7 +21,7 @@ def weights():
 def load(tmp_path):
     def load(weights, model=None, **changes):
         torch.save(weights, tmp_path / 'w.pth')
-        cfg = Config(dict(model=dict(type='POA', **{'backbone': {**BACKBONE, **changes}, **(model or {})})))
+        cfg = Config(dict(model=dict(type='POA', **{'backbone': {**VIT, **changes}, **(model or {})})))
         return import_weights(tmp_path / 'w.pth', cfg)
 
     return load
@@ -90,7 +81,7 @@ def test_levels_and_activation_of_a_folder(tmp_path, weights):
     safetensors = pytest.importorskip('safetensors.torch')
     safetensors.save_file(weights, tmp_path / 'model.safetensors')
     (tmp_path / 'config.json').write_text(json.dumps(dict(architecture='vit', pretrained_cfg=dict(mean=[0.5] * 3))))
-    cfg = Config(dict(model=dict(type='POA', backbone=BACKBONE)))
+    cfg = Config(dict(model=dict(type='POA', backbone=VIT)))
     with pytest.raises(ValueError, match=r'its images have mean \[127.5, 127.5, 127.5\], those of the config'):
         import_weights(tmp_path, cfg)
     cfg.model.data_preprocessor = dict(mean=[127.5] * 3)
