@@ -107,7 +107,7 @@ def measure_network(
         The result of :func:`benchmarks.step.benchmark`, with ``network``, ``config`` and ``batch_size``.
 
     Raises:
-        UserError: If there is no memory for 2 images.
+        UserError: If memory does not suffice for 2 images.
     """
     from benchmarks.largest import largest_batch, no_memory, release_memory
     from benchmarks.step import benchmark

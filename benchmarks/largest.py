@@ -28,7 +28,7 @@ def largest_batch(step: TrainingStep, limit: int, start: int = 2, log: Callable[
         log: Called with a line for every number that is tried.
 
     Raises:
-        UserError: If there is no memory for ``start`` images.
+        UserError: If memory does not suffice for ``start`` images.
     """
 
     def tried(images: int) -> bool:

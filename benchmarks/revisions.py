@@ -34,7 +34,7 @@ def compare_revision(
 
     Raises:
         UserError: ``root`` is not a git checkout, the revision is unknown, or the step fails there.
-        UserError: There is no such config.
+        UserError: The config does not exist.
     """
     path = Path(config).resolve()
     if not path.is_file():
