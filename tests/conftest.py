@@ -9,12 +9,11 @@ from poa_mm.registry import MODELS
 
 
 @pytest.fixture(autouse=True)
-def scopes_stay():
-    """A runner of another toolbox leaves its scope as the default; the tests that follow must not see it."""
-    before = dict(DefaultScope._instance_dict)
+def no_default_scope():
+    """A runner leaves its scope as the default, also one of a module's fixture; no test may depend on who ran before."""
+    DefaultScope._instance_dict.clear()
     yield
     DefaultScope._instance_dict.clear()
-    DefaultScope._instance_dict.update(before)
 
 
 @pytest.fixture

@@ -60,9 +60,10 @@ def measured_peak(cfg, batch_size):
 @pytest.mark.parametrize('backbone', [VIT, SWIN, RESNET, {**VIT, 'with_cp': True}], ids=lambda b: b['type'])
 @pytest.mark.parametrize('amp', DTYPES)
 def test_the_count_is_what_a_step_allocates(backbone, amp):
+    """Within 15 %: the CPU's products in bfloat16 also hold packed copies of their operands, which no count sees."""
     cfg = config(backbone, amp)
     counted = count_step(cfg, 6, gpu=False)
-    assert counted.peak == pytest.approx(measured_peak(cfg, 6), rel=0.12)
+    assert counted.peak == pytest.approx(measured_peak(cfg, 6), rel=0.15)
 
 
 def test_parameters_gradients_and_optimizer():
