@@ -10,7 +10,7 @@ from poa_mm.registry import MODELS
 
 @pytest.fixture(autouse=True)
 def no_default_scope():
-    """A runner leaves its scope as the default, also one of a module's fixture; no test may depend on who ran before."""
+    """A runner leaves its scope as the default, in fixtures of a module too; no test may depend on it."""
     DefaultScope._instance_dict.clear()
     yield
     DefaultScope._instance_dict.clear()
