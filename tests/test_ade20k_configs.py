@@ -24,6 +24,7 @@ from poa_mm.launch import enable_amp
 from poa_mm.models import FrozenBackbone, ViTPyramid
 from poa_mm.registry import MODELS
 from tests.helpers import program_values as program
+from tests.helpers.networks import RESNET_FOUR_STAGES, SWIN_FOUR_STAGES, VIT
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / 'configs' / 'ade20k'
@@ -33,7 +34,7 @@ FULL = [name for name in ALL if name.endswith('_160k')]
 # For every family an elastic network, one of its sub-networks, and what makes a recipe's static one that small.
 ELASTIC = {
     'vit': (
-        dict(type='ElasticVisionTransformer', img_size=32, patch_size=8, widths=(16, 32, 8), depths=(4, 6), head_dim=8),
+        {**VIT, 'img_size': 32, 'depths': (4, 6)},
         '24x5',
         dict(
             img_size=32,
@@ -44,28 +45,13 @@ ELASTIC = {
         24,
     ),
     'swin': (
-        dict(
-            type='ElasticSwinTransformer',
-            img_size=64,
-            widths=(8, 16, 8),
-            depths=(1, 3),
-            stage_depths=(1, 1, None, 1),
-            head_dim=4,
-            window_size=7,
-        ),
+        {**SWIN_FOUR_STAGES, 'img_size': 64, 'depths': (1, 3), 'window_size': 7},
         '8x2',
         dict(embed_dims=8, depths=[1, 1, 2, 1], num_heads=[2, 4, 8, 16]),
         [8, 16, 32, 64],
     ),
     'resnet': (
-        dict(
-            type='ElasticResNet',
-            widths=(8, 16, 8),
-            depths=((3, 3), (4, 4), (6, 7), (3, 3)),
-            stem_channels=8,
-            out_channels=32,
-            num_groups=8,
-        ),
+        {**RESNET_FOUR_STAGES, 'num_groups': 8},
         '8x3-4-6-3',
         dict(depth=50, base_channels=8, stem_channels=8, norm_cfg=dict(type='GN', num_groups=8)),
         [32, 64, 128, 256],

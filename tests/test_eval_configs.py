@@ -18,38 +18,22 @@ from poa_mm.evaluation.trained import make_record
 from poa_mm.extraction import build_backbone, export_subnet
 from poa_mm.registry import MODELS
 from tests.helpers import program_values as program
+from tests.helpers.networks import RESNET_FOUR_STAGES, SWIN_FOUR_STAGES, VIT
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'eval'
 ALL = sorted(path.stem for path in CONFIGS.glob('*.py') if 'small' not in path.stem)
 # Elastic networks of which a tiny sub-network is extracted, and what the config's static one shrinks to.
 ELASTIC = {
     'VisionTransformer': (
-        dict(
-            type='ElasticVisionTransformer', img_size=32, patch_size=16, widths=(16, 32, 16), depths=(2, 3), head_dim=8
-        ),
+        {**VIT, 'img_size': 32, 'patch_size': 16},
         '16x2',
     ),
     'SwinTransformer': (
-        dict(
-            type='ElasticSwinTransformer',
-            img_size=32,
-            widths=(8, 16, 8),
-            depths=(1, 2),
-            stage_depths=(1, 1, None, 1),
-            head_dim=4,
-            window_size=2,
-        ),
+        SWIN_FOUR_STAGES,
         '8x1',
     ),
     'ResNet': (
-        dict(
-            type='ElasticResNet',
-            widths=(8, 16, 8),
-            depths=((3, 3), (4, 4), (6, 7), (3, 3)),
-            stem_channels=8,
-            out_channels=32,
-            num_groups=4,
-        ),
+        RESNET_FOUR_STAGES,
         '8x3-4-6-3',
     ),
 }

@@ -25,17 +25,14 @@ from poa_mm.extraction import export_subnet, load_pretrained, open_network
 from poa_mm.files.checkpoint_loader import load_checkpoint
 from poa_mm.registry import MODELS
 from tests.helpers.hostile import PAYLOADS, RUN_WHERE_TRUSTED
-
-BACKBONE = dict(
-    type='ElasticVisionTransformer', img_size=16, patch_size=8, widths=(16, 32, 8), depths=(2, 4), head_dim=8
-)
+from tests.helpers.networks import VIT
 
 
 @pytest.fixture(scope='module')
 def valid():
     """What pre-training writes."""
-    weights = {f'teacher.backbone.{name}': value for name, value in MODELS.build(BACKBONE).state_dict().items()}
-    cfg = Config(dict(model=dict(type='POA', backbone=BACKBONE)))
+    weights = {f'teacher.backbone.{name}': value for name, value in MODELS.build(VIT).state_dict().items()}
+    cfg = Config(dict(model=dict(type='POA', backbone=VIT)))
     meta = dict(cfg=cfg.pretty_text, iter=12, epoch=0, seed=3, experiment_name='tiny', dataset_meta=dict())
     hub = dict(
         log_scalars={'train/loss': HistoryBuffer([1.0, 0.5], [1, 1])},

@@ -47,11 +47,51 @@ SWIN_TWO_STAGES = dict(
     window_size=4,
     mask_stride=8,
 )
+# For whole training steps: three stages, the middle one elastic, crops of 32 px, mask cells of 8; '24x2'.
+SWIN_STEP = dict(
+    type='ElasticSwinTransformer',
+    img_size=32,
+    widths=(16, 32, 8),
+    depths=(2, 3),
+    stage_depths=(1, None, 1),
+    head_dim=8,
+    window_size=3,
+    mask_stride=8,
+)
+# Four stages, as mmseg's and mmpretrain's recipes have; '8x1'.
+SWIN_FOUR_STAGES = dict(
+    type='ElasticSwinTransformer',
+    img_size=32,
+    widths=(8, 16, 8),
+    depths=(1, 2),
+    stage_depths=(1, 1, None, 1),
+    head_dim=4,
+    window_size=2,
+)
 # 3 widths x 6 depths, none of a published ResNet; '12x1-2-2-2'.
 RESNET = dict(
     type='ElasticResNet',
     widths=(8, 16, 4),
     depths=((1, 1), (1, 2), (1, 3), (2, 2)),
+    stem_channels=8,
+    out_channels=32,
+    num_groups=4,
+)
+# For whole training steps: three stages, crops of 32 px, mask cells of 8; '12x1-2-2'.
+RESNET_STEP = dict(
+    type='ElasticResNet',
+    widths=(8, 16, 4),
+    depths=((1, 1), (1, 2), (1, 3)),
+    stem_channels=8,
+    out_channels=16,
+    num_groups=4,
+    mask_stride=8,
+)
+# The depths of a ResNet-50 are its smallest member's; '8x3-4-6-3'.
+RESNET_FOUR_STAGES = dict(
+    type='ElasticResNet',
+    widths=(8, 16, 8),
+    depths=((3, 3), (4, 4), (6, 7), (3, 3)),
     stem_channels=8,
     out_channels=32,
     num_groups=4,

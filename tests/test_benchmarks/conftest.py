@@ -6,14 +6,13 @@ import pytest
 from mmengine.config import Config
 
 from benchmarks.command import run
+from tests.helpers.networks import VIT
 
-CONFIG = """
+CONFIG = f"""
 default_scope = 'poa_mm'
 model = dict(
     type='POA',
-    backbone=dict(
-        type='ElasticVisionTransformer', img_size=32, patch_size=8, widths=(32, 64, 16), depths=(2, 4), head_dim=16,
-        drop_path_rate=0.2),
+    backbone={dict(VIT, img_size=32, widths=(32, 64, 16), head_dim=16, drop_path_rate=0.2)},
     head=dict(type='MultiPrototypeHead', num_prototypes=(40, 72), hidden_dims=48, bottleneck_dims=24))
 train_dataloader = dict(
     batch_size=3,

@@ -12,15 +12,14 @@ from poa_mm.commands import main
 from poa_mm.evaluation.backgrounds import MEMBERS, SETS, count_robust, read_mask, to_nine
 from poa_mm.reporting.report import report
 from tests.helpers.classifiers import classifier_config, save_classifier
+from tests.helpers.networks import VIT
 
 CLASSES = [f'{i:02}_{name.split()[-1]}' for i, name in enumerate(MEMBERS)]
 PER_CLASS, SIZE = 3, 16
-CONFIG = """
+CONFIG = f"""
 model = dict(
     type='POA',
-    backbone=dict(
-        type='ElasticVisionTransformer', img_size=16, patch_size=8, widths=(16, 32, 8), depths=(2, 4), head_dim=8,
-        layer_scale_init_value=0.5))
+    backbone={dict(VIT, layer_scale_init_value=0.5)})
 randomness = dict(seed=4)
 """
 

@@ -9,12 +9,12 @@ from PIL import Image
 
 from poa_mm.commands import main
 from poa_mm.reporting.report import report
+from tests.helpers.networks import VIT
 
-CONFIG = """
+CONFIG = f"""
 model = dict(
     type='POA',
-    backbone=dict(
-        type='ElasticVisionTransformer', img_size=16, patch_size=8, widths=(16, 32, 8), depths=(2, 4), head_dim=8))
+    backbone={VIT})
 randomness = dict(seed=4)
 knn = dict(
     train=dict(type='DemoDataset', split='train', num_samples=8, image_size=24),

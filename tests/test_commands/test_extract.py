@@ -8,18 +8,15 @@ from mmengine.config import Config
 
 from poa_mm.commands import main
 from poa_mm.registry import MODELS
-
-BACKBONE = dict(
-    type='ElasticVisionTransformer', img_size=16, patch_size=8, widths=(16, 32, 8), depths=(2, 4), head_dim=8
-)
+from tests.helpers.networks import VIT
 
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    backbone = MODELS.build(BACKBONE)
+    backbone = MODELS.build(VIT)
     torch.save(
         dict(
-            meta=dict(cfg=Config(dict(model=dict(backbone=BACKBONE))).pretty_text, iter=5),
+            meta=dict(cfg=Config(dict(model=dict(backbone=VIT))).pretty_text, iter=5),
             state_dict={f'teacher.backbone.{k}': v for k, v in backbone.state_dict().items()},
         ),
         tmp_path / 'iter_5.pth',

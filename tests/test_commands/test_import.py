@@ -9,14 +9,12 @@ from mmpretrain.models import VisionTransformer
 from poa_mm.commands import main
 from poa_mm.extraction import open_network
 from poa_mm.registry import MODELS
+from tests.helpers.networks import VIT
 
-CONFIG = """
+CONFIG = f"""
 model = dict(
     type='POA',
-    backbone=dict(
-        type='ElasticVisionTransformer', img_size=16, patch_size=8, widths=(16, 32, 8), depths=(2, 4), head_dim=8,
-        layer_scale_init_value=0.1,
-    ),
+    backbone={VIT},
     head=dict(type='MultiPrototypeHead', num_prototypes=(6, 8), hidden_dims=16, bottleneck_dims=8),
 )
 """

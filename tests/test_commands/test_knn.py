@@ -14,13 +14,13 @@ from PIL import Image
 
 from poa_mm.commands import main
 from poa_mm.registry import MODELS
+from tests.helpers.networks import VIT
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
-CONFIG = """
+CONFIG = f"""
 model = dict(
     type='POA',
-    backbone=dict(
-        type='ElasticVisionTransformer', img_size=16, patch_size=8, widths=(16, 32, 8), depths=(2, 4), head_dim=8))
+    backbone={VIT})
 randomness = dict(seed=4)
 knn = dict(
     train=dict(type='DemoDataset', split='train', num_samples=24, image_size=24),

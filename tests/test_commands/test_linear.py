@@ -12,12 +12,12 @@ from PIL import Image
 
 from poa_mm.commands import main
 from poa_mm.registry import MODELS
+from tests.helpers.networks import VIT
 
-CONFIG = """
+CONFIG = f"""
 model = dict(
     type='POA',
-    backbone=dict(
-        type='ElasticVisionTransformer', img_size=16, patch_size=8, widths=(16, 32, 8), depths=(2, 4), head_dim=8))
+    backbone={VIT})
 randomness = dict(seed=4)
 knn = dict(train='train', val='val', ks=(3, 9))
 linear = dict(iters=12, total_batch=8, learning_rates=(0.001, 0.1, 0.5))

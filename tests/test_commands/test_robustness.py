@@ -16,14 +16,13 @@ from poa_mm.evaluation.images import EvalImages
 from poa_mm.reporting.report import report
 from poa_mm.reporting.robustness_curves import plot_robustness
 from tests.helpers.classifiers import classifier_config, save_classifier
+from tests.helpers.networks import VIT
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
-CONFIG = """
+CONFIG = f"""
 model = dict(
     type='POA',
-    backbone=dict(
-        type='ElasticVisionTransformer', img_size=16, patch_size=8, widths=(16, 32, 8), depths=(2, 4), head_dim=8,
-        layer_scale_init_value=0.5))
+    backbone={dict(VIT, layer_scale_init_value=0.5)})
 randomness = dict(seed=4)
 knn = dict(
     train=dict(type='DemoDataset', split='train', num_samples=32, image_size=24),

@@ -10,12 +10,11 @@ from mmengine.config import Config
 
 from poa_mm.commands import main
 from poa_mm.extraction import build_backbone
+from tests.helpers.networks import VIT
 
 MODEL = dict(
     type='POA',
-    backbone=dict(
-        type='ElasticVisionTransformer', img_size=32, patch_size=8, widths=(16, 32, 8), depths=(1, 3), head_dim=8
-    ),
+    backbone={**VIT, 'img_size': 32, 'depths': (1, 3)},
 )
 
 

@@ -10,6 +10,7 @@ from poa_mm.engine import LayerDecayOptimWrapperConstructor, PoaOptimWrapper
 from poa_mm.errors import UserError
 from poa_mm.extraction.formats import network_config
 from poa_mm.registry import MODELS
+from tests.helpers.networks import SWIN, VIT
 
 R = 0.9
 
@@ -185,12 +186,8 @@ def test_standard_backbone_of_mmpretrain():
 
 
 CONFIGS = {
-    'vit': dict(
-        type='ElasticVisionTransformer', img_size=32, patch_size=8, widths=(16, 32, 8), depths=(4, 6), head_dim=8
-    ),
-    'swin': dict(
-        type='ElasticSwinTransformer', widths=(16, 32, 8), depths=(2, 4), head_dim=8, stage_depths=(1, 2, None, 2)
-    ),
+    'vit': {**VIT, 'img_size': 32, 'depths': (4, 6)},
+    'swin': {**SWIN, 'stage_depths': (1, 2, None, 2)},
     'resnet': dict(type='ElasticResNet', widths=(32, 64, 16), depths=((3, 3), (4, 4), (5, 6), (3, 3)), num_groups=16),
 }
 # The ids of the paper's program, counted by hand for the intact sizes above.

@@ -16,14 +16,13 @@ from poa_mm.evaluation.knn_protocol import run_knn
 from poa_mm.evaluation.linear_protocol import run_linear
 from poa_mm.evaluation.robustness import run_robustness
 from poa_mm.registry import MODELS
+from tests.helpers.networks import VIT
 
 PROTOCOLS = dict(knn=run_knn, linear=run_linear, cluster=run_clustering, robustness=run_robustness)
 CONFIG = dict(
     model=dict(
         type='POA',
-        backbone=dict(
-            type='ElasticVisionTransformer', img_size=16, patch_size=8, widths=(16, 32, 8), depths=(2, 4), head_dim=8
-        ),
+        backbone=VIT,
     ),
     randomness=dict(seed=4),
     knn=dict(ks=(3, 9)),

@@ -17,20 +17,13 @@ import poa_mm
 from poa_mm.datasets import open_dataset
 from poa_mm.evaluation import EvalImages, KnnHook, evaluate_knn
 from poa_mm.evaluation.features import FeatureReader
+from tests.helpers.networks import VIT
 
 SIZES = dict(split='train', image_size=24)
 CONFIG = dict(
     model=dict(
         type='POA',
-        backbone=dict(
-            type='ElasticVisionTransformer',
-            img_size=16,
-            patch_size=8,
-            widths=(16, 32, 8),
-            depths=(2, 4),
-            head_dim=8,
-            drop_path_rate=0.5,
-        ),
+        backbone={**VIT, 'drop_path_rate': 0.5},
         head=dict(type='MultiPrototypeHead', num_prototypes=(16, 24), hidden_dims=16, bottleneck_dims=8),
     ),
     train_dataloader=dict(

@@ -12,52 +12,25 @@ from poa_mm.evaluation import gather_candidates
 from poa_mm.evaluation.comparison import EvalOptions, merge_settings, open_comparison
 from poa_mm.extraction import LoadedNetwork, export_subnet, load_pretrained, open_network, resolve_inputs
 from poa_mm.registry import MODELS
+from tests.helpers.networks import RESNET, RESNET_50, SWIN, SWIN_TWO_STAGES, VIT
 
 BACKBONES = {
     'vit': (
-        dict(type='ElasticVisionTransformer', img_size=32, patch_size=8, widths=(16, 32, 8), depths=(2, 4), head_dim=8),
+        {**VIT, 'img_size': 32},
         '24x3',
     ),
     'swin': (
-        dict(
-            type='ElasticSwinTransformer',
-            img_size=64,
-            widths=(16, 32, 8),
-            depths=(2, 4),
-            stage_depths=(1, 1, None),
-            head_dim=8,
-            window_size=4,
-        ),
+        {**SWIN, 'stage_depths': (1, 1, None), 'window_size': 4},
         '24x3',
     ),
-    'resnet': (
-        dict(
-            type='ElasticResNet', widths=(16, 32, 8), depths=((3, 3), (3, 5), (5, 7), (2, 3)), out_channels=64,
-            stem_channels=16, num_groups=8,
-        ),
-        '24x3-4-6-3',
-    ),
-    'published resnet': (
-        dict(
-            type='ElasticResNet', widths=(16, 32, 16), depths=((3, 3), (4, 5), (5, 7), (2, 3)), out_channels=64,
-            stem_channels=16, num_groups=8,
-        ),
-        '16x3-4-6-3',
-    ),
+    'resnet': (RESNET_50, '24x3-4-6-3'),
+    'published resnet': (RESNET_50, '16x3-4-6-3'),
     'small swin': (
-        dict(
-            type='ElasticSwinTransformer', img_size=32, patch_size=2, widths=(16, 32, 8), depths=(2, 4),
-            stage_depths=(1, None), head_dim=8, window_size=4, mask_stride=2,
-        ),
+        {**SWIN_TWO_STAGES, 'img_size': 32, 'patch_size': 2, 'widths': (16, 32, 8), 'depths': (2, 4),
+         'stage_depths': (1, None), 'mask_stride': 2},
         '24x3',
     ),
-    'small resnet': (
-        dict(
-            type='ElasticResNet', widths=(8, 16, 4), depths=((1, 2), (1, 3)), out_channels=32, stem_channels=16,
-            num_groups=4, mask_stride=8,
-        ),
-        '12x1-2',
-    ),
+    'small resnet': ({**RESNET, 'depths': ((1, 2), (1, 3)), 'mask_stride': 8}, '12x1-2'),
 }  # fmt: skip
 
 

@@ -15,36 +15,19 @@ from poa_mm.registry import MODELS
 import mmdet.models  # noqa: F401 (after poa_mm, which brings mmcv's operators)
 import mmseg.models  # noqa: F401
 
+from tests.helpers.networks import RESNET, SWIN, VIT
+
 FAMILIES = {
-    'vit': dict(
-        type='ElasticVisionTransformer',
-        img_size=32,
-        patch_size=8,
-        widths=(16, 32, 8),
-        depths=(4, 7),
-        head_dim=8,
-        layer_scale_init_value=0.1,
-    ),
-    'swin': dict(
-        type='ElasticSwinTransformer',
-        img_size=64,
-        widths=(16, 32, 8),
-        depths=(2, 4),
-        head_dim=8,
-        window_size=3,
-        stage_depths=(1, 2, None, 2),
-    ),
-    'small swin': dict(
-        type='ElasticSwinTransformer',
-        img_size=32,
-        patch_size=2,
-        widths=(16, 32, 8),
-        depths=(2, 4),
-        head_dim=8,
-        window_size=4,
-        stage_depths=(1, 2, None),
-        mask_stride=8,
-    ),
+    'vit': {**VIT, 'img_size': 32, 'depths': (4, 7)},
+    'swin': {**SWIN, 'stage_depths': (1, 2, None, 2), 'window_size': 3},
+    'small swin': {
+        **SWIN,
+        'img_size': 32,
+        'patch_size': 2,
+        'stage_depths': (1, 2, None),
+        'window_size': 4,
+        'mask_stride': 8,
+    },
     'resnet': dict(
         type='ElasticResNet',
         widths=(32, 64, 16),
@@ -52,14 +35,7 @@ FAMILIES = {
         out_channels=256,
         num_groups=16,
     ),
-    'small resnet': dict(
-        type='ElasticResNet',
-        widths=(8, 16, 4),
-        depths=((1, 1), (1, 2), (2, 3)),
-        stem_channels=16,
-        out_channels=32,
-        num_groups=4,
-    ),
+    'small resnet': {**RESNET, 'depths': ((1, 1), (1, 2), (2, 3))},
 }
 MM, DET, SEG, OURS = 'mmpretrain', 'mmdet', 'mmseg', 'poa_mm'
 # Family and size: the class in each toolbox.

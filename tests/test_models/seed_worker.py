@@ -11,9 +11,10 @@ import torch
 import poa_mm.models  # noqa: F401
 from poa_mm.extraction import ExtractedNetwork, export_subnet
 from poa_mm.registry import MODELS
+from tests.helpers.networks import VIT
 
-TINY = dict(type='ElasticVisionTransformer', img_size=16, patch_size=8, head_dim=8, layer_scale_init_value=0.5)
-LARGE, SMALL = dict(TINY, widths=(16, 32, 8), depths=(2, 4)), dict(TINY, widths=(16, 16, 8), depths=(2, 2))
+LARGE = dict(VIT, layer_scale_init_value=0.5)
+SMALL = dict(LARGE, widths=(16, 16, 8), depths=(2, 2))
 
 
 def save_networks(folder):

@@ -9,18 +9,11 @@ from torch._dynamo.testing import CompileCounter
 import poa_mm.models  # noqa: F401
 from poa_mm.models.backbones.compile import compile_backbone
 from poa_mm.registry import MODELS
+from tests.helpers.networks import VIT
 
 CONFIG = dict(
     type='POA',
-    backbone=dict(
-        type='ElasticVisionTransformer',
-        img_size=32,
-        patch_size=8,
-        widths=(16, 64, 8),
-        depths=(2, 4),
-        head_dim=8,
-        drop_path_rate=0.2,
-    ),
+    backbone={**VIT, 'img_size': 32, 'widths': (16, 64, 8), 'drop_path_rate': 0.2},
     head=dict(type='MultiPrototypeHead', num_prototypes=(40,), hidden_dims=48, bottleneck_dims=24),
 )
 

@@ -8,39 +8,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from poa_mm.engine import LayerDecayOptimWrapperConstructor, TeacherEMAHook
 from poa_mm.registry import MODELS
+from tests.helpers.networks import RESNET_STEP, SWIN_STEP, VIT
 
 B, V = 3, 2
 STEP = dict(step=0, rank=0, seed=0)
 BACKBONES = {
-    'vit': dict(
-        type='ElasticVisionTransformer',
-        img_size=32,
-        patch_size=8,
-        widths=(32, 64, 16),
-        depths=(2, 4),
-        head_dim=16,
-        drop_path_rate=0.2,
-    ),
-    'swin': dict(
-        type='ElasticSwinTransformer',
-        img_size=32,
-        widths=(16, 32, 8),
-        depths=(2, 3),
-        stage_depths=(1, None, 1),
-        head_dim=8,
-        window_size=3,
-        mask_stride=8,
-        drop_path_rate=0.2,
-    ),
-    'resnet': dict(
-        type='ElasticResNet',
-        widths=(8, 16, 4),
-        depths=((1, 1), (1, 2), (1, 3)),
-        stem_channels=8,
-        out_channels=16,
-        num_groups=4,
-        mask_stride=8,
-    ),
+    'vit': {**VIT, 'img_size': 32, 'drop_path_rate': 0.2},
+    'swin': {**SWIN_STEP, 'drop_path_rate': 0.2},
+    'resnet': RESNET_STEP,
 }
 
 

@@ -9,6 +9,7 @@ import torch
 
 from poa_mm.models.poa import POA
 from poa_mm.registry import MODELS
+from tests.helpers.networks import RESNET_STEP, SWIN_STEP
 
 
 def load(name):
@@ -22,28 +23,11 @@ reference, families = load('reference'), load('reference_families')
 B, V = 3, 2
 FAMILIES = {
     'swin': (
-        dict(
-            type='ElasticSwinTransformer',
-            img_size=32,
-            widths=(16, 32, 8),
-            depths=(2, 3),
-            stage_depths=(1, None, 1),
-            head_dim=8,
-            window_size=3,
-            mask_stride=8,
-        ),
+        SWIN_STEP,
         partial(families.swin, max_width=32, max_depths=(1, 3, 1), elastic=1, window=3, head_dim=8, cell=8),
     ),
     'resnet': (
-        dict(
-            type='ElasticResNet',
-            widths=(8, 16, 4),
-            depths=((1, 1), (1, 2), (1, 3)),
-            stem_channels=8,
-            out_channels=16,
-            num_groups=4,
-            mask_stride=8,
-        ),
+        RESNET_STEP,
         partial(families.resnet, max_width=16, max_depths=(1, 2, 3), groups=4, cell=8),
     ),
 }
