@@ -87,13 +87,14 @@ def judge(run: str, name: str | None, picture: str) -> None:
 def make(sources: list[str], out: str) -> None:
     """Write a reference from runs or from a config."""
     from poa_mm.config import load_config
+    from poa_mm.engine.forecast import schedules_of, uniform_losses
     from poa_mm.reporting.records import write_json
-    from poa_mm.reporting.trajectory import reference_of_config, reference_of_runs
+    from poa_mm.reporting.trajectory import reference_of_runs, reference_of_schedules
     from poa_mm.visualization.curves import read_curves
 
     if len(sources) == 1 and sources[0].endswith('.py'):
-        name = f'the schedules of {Path(sources[0]).name}'
-        content = reference_of_config(load_config(sources[0], {}, None, 'none'), name)
+        cfg, name = load_config(sources[0], {}, None, 'none'), Path(sources[0]).name
+        content = reference_of_schedules(schedules_of(cfg, name), uniform_losses(cfg), f'the schedules of {name}')
     else:
         recipe = recipe_of(sources[0])
         content = reference_of_runs(

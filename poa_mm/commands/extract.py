@@ -58,7 +58,8 @@ def run(args: Namespace) -> None:
     from poa_mm.config.recipes import find_config
     from poa_mm.extraction import FORMATS, extract_network, load_pretrained
     from poa_mm.extraction.targets import TARGETS, Options, check_target, hub, toolbox_of_maps, write_target
-    from poa_mm.reporting.records import card_results, read_knn
+    from poa_mm.extraction.targets.card import card_results
+    from poa_mm.reporting.records import read_knn
     from poa_mm.reporting.tables import markdown_table
 
     options = Options(image_size=args.image_size, maps=args.maps, any_size=args.any_size)

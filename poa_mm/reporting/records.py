@@ -14,7 +14,6 @@ import mmengine
 import torch
 
 from poa_mm.errors import UserError
-from poa_mm.extraction import ExtractedNetwork
 from poa_mm.files import write_text
 from poa_mm.version import __version__
 
@@ -57,31 +56,6 @@ def read_knn(path: str | Path) -> dict[str, Any]:
     if content is None or content['protocol']['name'] != 'knn':
         raise UserError(f'{path} is not a result of poa knn')
     return content
-
-
-def card_results(record: ResultRecord, network: ExtractedNetwork) -> list[dict[str, Any]]:
-    """The k-NN accuracies of a network, as its model card lists them.
-
-    Raises:
-        UserError: If the record has no such network, or was measured on another checkpoint.
-    """
-    for result in record['results']:
-        if result['kind'] in ('pretrained', 'extracted') and result.get('subnet') == network.subnet:
-            break
-    else:
-        raise UserError(f'the result file has no network {network.subnet}')
-    for key in ('branch', 'iteration', 'seed'):
-        if record.get(key) != getattr(network, key):
-            raise UserError(
-                f'the result file was measured on another checkpoint: {key} {record.get(key)!r}, but the network has '
-                f'{getattr(network, key)!r}'
-            )
-    data = record['data']['val']
-    name = f'{data["source"]}, {data["images"]} images'
-    return [
-        dict(task='k-NN classification', data=name, metric=f'accuracy (%), k = {k}', value=value)
-        for k, value in result['accuracy'].items()
-    ]
 
 
 def read_results(paths: Iterable[str | Path]) -> list[dict[str, Any]]:

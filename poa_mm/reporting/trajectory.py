@@ -16,12 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.config import Config
 
-from poa_mm.engine.optim_constructor import LR_RULES
-from poa_mm.engine.schedules import cosine, full_length
 from poa_mm.errors import UserError
-from poa_mm.models.schedule import PretrainSchedule
 
 Curves = Mapping[str, tuple[Sequence[int], Sequence[float]]]  # steps and values by name
 Reference = Mapping[str, Any]
@@ -37,7 +33,6 @@ TIMING = (
     'memory',
     'skipped_steps',
 )  # of the machine; lr is that of the first group of parameters
-POINTS = 200  # of a computed schedule
 
 
 @dataclass(frozen=True)
@@ -94,57 +89,19 @@ def reference_of_runs(runs: Sequence[Curves], source: str) -> dict[str, Any]:
     return dict(source=source, uniform={}, bands=bands)
 
 
-def reference_of_config(cfg: Config, source: str) -> dict[str, Any]:
-    """What is known of a pre-training before it runs: its schedules, and losses of uniform outputs.
+def reference_of_schedules(schedules: Curves, uniform: Mapping[str, float], source: str) -> dict[str, Any]:
+    """Bands around values that are known before a run, as wide as a log in fp32 needs.
 
     Args:
-        cfg: A config of POA pre-training.
-        source: Its name.
-
-    Raises:
-        UserError: If the config has no schedules of POA.
+        schedules: Values by name, see :func:`poa_mm.engine.forecast.schedules_of`.
+        uniform: Losses of uniform outputs.
+        source: What they were computed from.
     """
-    schedulers = {entry['type']: entry for entry in cfg.get('param_scheduler') or []}
-    teacher = (cfg.get('default_hooks') or {}).get('teacher')
-    if not ({'CosineLR', 'CosineWeightDecay'} <= schedulers.keys() and teacher):
-        raise UserError(f'{source} is not a pre-training with the schedules CosineLR, CosineWeightDecay and a teacher')
-    wrapper, last = cfg.optim_wrapper, cfg.train_cfg.max_iters
-    rule = wrapper.get('lr_scaling') or {}
-    ratio = wrapper.total_batch / rule.get('base_batch_size', wrapper.total_batch)
-    factor, optimizer = LR_RULES[rule.get('rule')](ratio), wrapper.optimizer
-    schedule = PretrainSchedule(**cfg.model.get('schedule', {}))
-    rate, decay = schedulers['CosineLR'], schedulers['CosineWeightDecay']
-
-    def cosine_of(step: int, entry: Mapping, start: float) -> float:
-        total = full_length(entry['steps'], entry.get('run_fraction', 1.0))
-        return cosine(step, start, entry['final'], total, entry.get('warmup', 0))
-
-    values = {  # at step N, what the N-th update used
-        'base_lr': lambda step: cosine_of(step, rate, factor * optimizer.lr),
-        'weight_decay': lambda step: cosine_of(step, decay, optimizer.weight_decay),
-        'momentum': lambda step: cosine_of(step, teacher, teacher['start']),
-        'teacher_temp': schedule.teacher_temp,
+    bands = {
+        name: _band(steps, np.asarray(values) * (1 - EXACT), np.asarray(values) * (1 + EXACT))
+        for name, (steps, values) in schedules.items()
     }
-    turns = {rate.get('warmup', 0), schedule.temp_steps} - {0}
-    steps = sorted(
-        {*np.linspace(1, last, min(last, POINTS)).round().astype(int).tolist(), *(s + 1 for s in turns if s < last)}
-    )
-    bands = {}
-    for name, value in values.items():
-        found = np.array([value(step - 1) for step in steps])
-        bands[name] = _band(steps, found * (1 - EXACT), found * (1 + EXACT))
-    return dict(source=source, uniform=uniform_losses(cfg), bands=bands)
-
-
-def uniform_losses(cfg: Config) -> dict[str, float]:
-    """The losses if all outputs are the uniform distribution, ``ln K`` each: a run that stays there learns nothing."""
-    log = float(np.mean(np.log(cfg.model.head.num_prototypes)))
-    views, collate = cfg.train_dataloader.dataset.views, cfg.train_dataloader.collate_fn
-    local = 2 * views.local.number
-    parts = dict({'global': 2 / (2 + local), 'local': local / (2 + local)}, patch=collate.get('mask_probability', 0.5))
-    students = cfg.model.get('students', ('intact', 'elastic'))
-    found = {f'{student}_{part}': share * log for student in students for part, share in parts.items()}
-    return {**found, 'same_view': 2 * log} if len(students) == 2 else found
+    return dict(source=source, uniform=dict(uniform), bands=bands)
 
 
 def _band(steps: Sequence[int], low: np.ndarray, high: np.ndarray) -> dict[str, list]:

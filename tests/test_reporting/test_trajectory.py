@@ -9,6 +9,7 @@ import pytest
 from mmengine.config import Config
 
 from poa_mm.commands import main
+from poa_mm.engine.forecast import schedules_of, uniform_losses
 from poa_mm.engine.schedules import cosine
 from poa_mm.errors import UserError
 from poa_mm.reporting.trajectory import (
@@ -16,8 +17,8 @@ from poa_mm.reporting.trajectory import (
     compare,
     known_recipes,
     read_reference,
-    reference_of_config,
     reference_of_runs,
+    reference_of_schedules,
     verdict,
 )
 
@@ -83,7 +84,7 @@ def test_what_cannot_be_compared(reference, tmp_path):
 def test_schedules_by_hand():
     """The values that SPEC and the paper state for ViT-L."""
     cfg = Config.fromfile(CONFIGS / 'poa_vitl.py')
-    found = reference_of_config(cfg, 'x')
+    found = reference_of_schedules(schedules_of(cfg, 'x'), uniform_losses(cfg), 'x')
     bands = found['bands']
 
     def at(name, step):
@@ -108,8 +109,8 @@ def test_schedules_by_hand():
 @pytest.mark.parametrize('recipe', ['poa_vitl', 'poa_swinb', 'poa_resnet152'])
 def test_shipped_references_are_those_of_the_recipes(recipe):
     cfg = Config.fromfile(CONFIGS / f'{recipe}.py')
-    made = json.loads(json.dumps(reference_of_config(cfg, f'the schedules of {recipe}.py')))
-    assert recipe in known_recipes() and read_reference(recipe) == made
+    made = reference_of_schedules(schedules_of(cfg, recipe), uniform_losses(cfg), f'the schedules of {recipe}.py')
+    assert recipe in known_recipes() and read_reference(recipe) == json.loads(json.dumps(made))
 
 
 def write_run(folder, curves, recipe='poa_vitl.py'):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from poa_mm.errors import UserError
 from poa_mm.extraction.complexity import static_macs
 from poa_mm.extraction.extracted import ExtractedNetwork
 from poa_mm.extraction.inputs import resolve_inputs
@@ -118,3 +119,28 @@ def _numbers(values: Sequence[float]) -> str:
 
 def _range(values: Sequence[int]) -> str:
     return f'{values[0]}' if len(values) == 1 else f'{values[0]} to {values[-1]}'
+
+
+def card_results(record: Mapping[str, Any], network: ExtractedNetwork) -> list[dict[str, Any]]:
+    """The k-NN accuracies of a network in the content of a result file of ``poa knn``, as its card lists them.
+
+    Raises:
+        UserError: If the record has no such network, or was measured on another checkpoint.
+    """
+    for result in record['results']:
+        if result['kind'] in ('pretrained', 'extracted') and result.get('subnet') == network.subnet:
+            break
+    else:
+        raise UserError(f'the result file has no network {network.subnet}')
+    for key in ('branch', 'iteration', 'seed'):
+        if record.get(key) != getattr(network, key):
+            raise UserError(
+                f'the result file was measured on another checkpoint: {key} {record.get(key)!r}, but the network has '
+                f'{getattr(network, key)!r}'
+            )
+    data = record['data']['val']
+    name = f'{data["source"]}, {data["images"]} images'
+    return [
+        dict(task='k-NN classification', data=name, metric=f'accuracy (%), k = {k}', value=value)
+        for k, value in result['accuracy'].items()
+    ]
