@@ -150,12 +150,18 @@ class SubnetSpace:
         """What the space holds, in one sentence for messages."""
         listed = {
             'widths': ', '.join(map(str, self.widths)),
-            'depths': f'{self.smallest.depth} to {self.intact.depth}'
+            'depths': in_words(self.stages[self.depth_stage])
             if self.depth_stage is not None
-            else ' and '.join(f'{s[0]} to {s[-1]}' for s in self.stages) + ' blocks a stage',
+            else ' and '.join(map(in_words, self.stages)) + ' blocks a stage',
             'names': ', '.join([*self.named, 'smallest', 'intact']),
         }
         return 'allowed are ' + '; '.join(f'{key} {text}' for key, text in listed.items())
+
+
+def in_words(sizes: Sequence[int]) -> str:
+    """``'2 to 4'`` for 2, 3, 4; ``'1, 3, 5'`` where some between are missing."""
+    first, last = sizes[0], sizes[-1]
+    return f'{first} to {last}' if last - first + 1 == len(sizes) > 1 else ', '.join(map(str, sizes))
 
 
 def choices(name: str, given: Sequence[int]) -> Sequence[int]:

@@ -5,7 +5,7 @@ from tests.helpers.networks import SWIN_TWO_STAGES, VIT
 NETWORKS = {
     'vit': {**VIT, 'img_size': 32, 'depths': (4, 6)},
     # Maps of 8 and 4 positions, windows of 4: the last map is one window.
-    'swin': {**SWIN_TWO_STAGES, 'img_size': 32, 'widths': (16, 32, 8)},
+    'swin': {**SWIN_TWO_STAGES, 'img_size': 32, 'widths': (16, 32, 8), 'depths': (1, 3)},
     # The groups and the stem of timm's ResNet.
     'resnet': dict(type='ElasticResNet', widths=(32, 128, 32), depths=((1, 1), (1, 2), (1, 3), (1, 1))),
 }

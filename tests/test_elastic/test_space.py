@@ -57,9 +57,13 @@ def test_parse_and_names():
 
 
 @pytest.mark.parametrize('text', ['', 'XL', '384', '400x12', '384x25', '384x012', '384x12-3', 'x12'])
-def test_unknown_subnet_is_told_with_what_is_allowed(text):
-    with pytest.raises(ValueError, match=r'allowed are widths 384, .*depths 12 to 24; names S, B, L'):
+def test_error_for_an_unknown_subnet_lists_what_is_allowed(text):
+    with pytest.raises(UserError, match=r'allowed are widths 384, .*depths 12 to 24; names S, B, L'):
         vit_space().parse(text)
+
+
+def test_depths_with_gaps_are_listed_one_by_one():
+    assert 'depths 1, 3, 5;' in SubnetSpace([8], [(1, 3, 5)]).describe()
 
 
 def test_a_list_of_sizes_or_a_range():
