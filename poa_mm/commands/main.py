@@ -29,6 +29,7 @@ COMMANDS = (
     'visualize',
     'curves',
     'compare',
+    'study',
 )
 MODULES = {'import': 'import_weights'}  # whose name is not a Python name
 

@@ -1,0 +1,1 @@
+"""Studies: many runs with several seeds, judged and compared alike."""

@@ -1,0 +1,91 @@
+"""Means, standard errors and paired differences against formulas written out; the page and the pictures."""
+
+import json
+from math import sqrt
+
+import pytest
+from PIL import Image
+
+from poa_mm.errors import UserError
+from poa_mm.study.definition import Run, Study
+from poa_mm.study.report import report
+from poa_mm.study.results import read_results
+from poa_mm.study.summary import Estimate, Summary
+
+KNN = {
+    'poa': {'64x2': [60.0, 62.0, 61.0], '128x5': [66.0, 65.0, 70.0]},
+    'alone/64x2': {'64x2': [59.0, 58.0, 60.0]},
+    'alone/128x5': {'128x5': [66.0, 66.0]},  # two seeds
+}
+PARAMS = {'64x2': 1000, '128x5': 5000}
+
+
+def make_run(name):
+    row = name.split('/')[0]
+    return Run(name, row, 'poa_demo', {}, [], '', ['intact'], False, True)
+
+
+@pytest.fixture
+def study():
+    return Study(
+        title='Sizes',
+        seeds=[0, 1, 2],
+        runs=[make_run(name) for name in KNN],
+        labels={'poa': 'POA', 'alone': 'alone'},
+        judge={'knn': {}, 'linear': {}},
+        compare=[('poa', 'alone')],
+        picture=['poa', 'alone'],
+    )
+
+
+@pytest.fixture
+def folder(study, tmp_path):
+    for run in study.runs:
+        for seed in range(max(map(len, KNN[run.name].values()))):
+            accuracy = {size: values[seed] for size, values in KNN[run.name].items()}
+            content = dict(run=run.name, seed=seed, steps=10, images=640, gallery=100, queries=50, classes=5)
+            content.update(params={s: PARAMS[s] for s in accuracy}, accuracy=dict(knn=accuracy, linear=accuracy))
+            (tmp_path / f'{run.stem}-seed{seed}.json').write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_mean_and_standard_error():
+    found = Estimate.of([60.0, 62.0, 61.0])
+    assert found == (61.0, pytest.approx(sqrt((1 + 1 + 0) / 2 / 3)), 3) and found.text() == '61.0 ± 0.6'
+    assert Estimate.of([60.0]) == (60.0, None, 1) and Estimate.of([60.0]).text(sign=True) == '+60.0'
+    assert Estimate(1.0, 0.5, 3).ahead and not Estimate(0.9, 0.5, 3).ahead
+    assert not Estimate(9.0, None, 1).ahead and not Estimate(-2.0, 0.5, 3).ahead and not Estimate(0.0, 0.0, 2).ahead
+
+
+def test_differences_are_paired_by_seed(study, folder):
+    summary = Summary(study, read_results(folder, study), 'knn')
+    assert summary.sizes == ['64x2', '128x5']
+    gains = summary.gains('poa', 'alone')
+    assert gains['64x2'] == (pytest.approx((1 + 4 + 1) / 3), pytest.approx(1.0), 3)  # s = sqrt(3)
+    assert gains['128x5'] == (pytest.approx(-0.5), pytest.approx(0.5), 2)  # 0 and -1, seeds 0 and 1
+    # The mean over sizes of the seeds that have all sizes: (1 + 0) / 2 and (4 - 1) / 2.
+    assert gains['mean'] == (pytest.approx(1.0), pytest.approx(0.5), 2)
+    assert summary.gains('poa', 'nothing') == {}
+
+
+def test_the_page_has_a_row_for_each_row_and_comparison(study, folder):
+    files = report(study, folder)
+    assert [file.name for file in files] == ['table.md', 'sizes.png', 'gains.png']
+    lines = files[0].read_text().splitlines()
+    cells = {
+        line.split('|')[1].strip(): [cell.strip() for cell in line.split('|')[2:-1]] for line in lines if '|' in line
+    }
+    assert cells['POA'] == ['61.0 ± 0.6', '67.0 ± 1.5', '64.0 ± 0.8', '3', '']
+    assert cells['alone'] == ['59.0 ± 0.6', '66.0 ± 0.0', '62.2 ± 0.2', '2 to 3', '']
+    assert cells['POA − alone'] == ['+2.0 ± 1.0', '-0.5 ± 0.5', '+1.0 ± 0.5', '2 to 3', '1 of 2']
+    assert '8 runs; 50 images classified among 100, 5 classes' in files[0].read_text()
+    for file in files[1:]:
+        assert len(set(Image.open(file).convert('RGB').getdata())) > 20
+
+
+def test_results_of_other_runs_are_left_out(study, folder):
+    (folder / 'poa-seed7.json').write_text('{}')
+    with pytest.raises(UserError, match=r'poa-seed7\.json is not a result of poa study'):
+        read_results(folder, study)
+    with pytest.raises(UserError, match='has no results of the runs'):
+        report(study, folder / 'none')
