@@ -116,6 +116,9 @@ def build_runner(cfg: Config) -> Runner:
         UserError: A type does not exist, or a class does not take a key.
     """
     check_config(cfg)
+    train, logger = cfg.get('train_cfg') or {}, cfg.get('default_hooks', {}).get('logger') or {}
+    if 'max_iters' in train and 'interval' in logger:  # a short trial has curves too
+        logger.interval = min(logger.interval, max(1, train.max_iters // 3))
     # Under keys, so that a config can change them or leave them out with None.
     hooks = cfg.setdefault('default_hooks', ConfigDict())
     for key, kind in (('start_check', 'StartCheckHook'), ('interrupt', 'InterruptHook')):

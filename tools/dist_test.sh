@@ -8,9 +8,5 @@ if [[ $# -lt 3 || ! $3 =~ ^[1-9][0-9]*$ ]]; then
 fi
 config=$1 checkpoint=$2 gpus=$3
 shift 3
-if [[ ! -f $config ]]; then
-  echo "config '$config' does not exist." >&2
-  exit 2
-fi
 here=$(dirname "${BASH_SOURCE[0]}")
 exec "$here/dist_run.sh" "$gpus" "$here/test.py" "$config" "$checkpoint" --launcher pytorch "$@"

@@ -8,9 +8,5 @@ if [[ $# -lt 2 || ! $2 =~ ^[1-9][0-9]*$ ]]; then
 fi
 config=$1 gpus=$2
 shift 2
-if [[ ! -f $config ]]; then
-  echo "config '$config' does not exist." >&2
-  exit 2
-fi
 here=$(dirname "${BASH_SOURCE[0]}")
 exec "$here/dist_run.sh" "$gpus" "$here/train.py" "$config" --launcher pytorch "$@"

@@ -15,10 +15,6 @@ if ! command -v srun >/dev/null; then
 fi
 partition=$1 job=$2 config=$3
 shift 3
-if [[ ! -f $config ]]; then
-  echo "config '$config' does not exist." >&2
-  exit 2
-fi
 gpus=${GPUS:-8}
 gpus_per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
 cpus_per_task=${CPUS_PER_TASK:-8}

@@ -23,7 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--make',
         nargs='+',
-        metavar='WORK_DIR|CONFIG.py',
+        metavar='WORK_DIR|CONFIG',
         help='make a reference from runs, or from a config alone (default: compare)',
     )
     parser.add_argument(
@@ -87,13 +87,14 @@ def judge(run: str, name: str | None, picture: str) -> None:
 def make(sources: list[str], out: str) -> None:
     """Write a reference from runs or from a config."""
     from poa_mm.config import load_config
+    from poa_mm.config.recipes import is_config
     from poa_mm.engine.forecast import schedules_of, uniform_losses
     from poa_mm.reporting.records import write_json
     from poa_mm.reporting.trajectory import reference_of_runs, reference_of_schedules
     from poa_mm.visualization.curves import read_curves
 
-    if len(sources) == 1 and sources[0].endswith('.py'):
-        cfg, name = load_config(sources[0], {}, None, 'none'), Path(sources[0]).name
+    if len(sources) == 1 and is_config(sources[0]):
+        cfg, name = load_config(sources[0], {}, None, 'none'), f'{Path(sources[0]).stem}.py'
         content = reference_of_schedules(schedules_of(cfg, name), uniform_losses(cfg), f'the schedules of {name}')
     else:
         recipe = recipe_of(sources[0])

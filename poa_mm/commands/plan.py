@@ -9,7 +9,7 @@ from poa_mm.arguments import add_cfg_options, positive, result_file
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument('config', metavar='CONFIG.py', help='config file of a pre-training')
+    parser.add_argument('config', metavar='CONFIG', help='config of a pre-training: a file or the name of a recipe')
     parser.add_argument('--gpus', type=positive, default=8, help='number of GPUs (default: 8)')
     parser.add_argument(
         '--memory', type=positive, nargs='+', default=[80, 141], metavar='GB', help='of one GPU (default: 80 141)'

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from poa_mm.arguments import add_branch, add_cfg_options, add_launcher, add_subnets, result_file
@@ -29,8 +28,8 @@ def add_protocol_arguments(parser: ArgumentParser, thumbnails: bool = True, val:
     parser.add_argument(
         'files',
         nargs='+',
-        metavar='CONFIG.py|FILE.pth',
-        help='pre-training checkpoints and extracted networks, and at most one pre-training config',
+        metavar='CONFIG|FILE.pth',
+        help='pre-training checkpoints and extracted networks, and at most one pre-training config or name of a recipe',
     )
     add_subnets(parser)
     add_branch(parser)
@@ -72,10 +71,11 @@ def read_arguments(args: Namespace, *options: str) -> EvalOptions:
 
     from poa_mm.config import load_config
     from poa_mm.config.config_check import check_config
+    from poa_mm.config.recipes import is_config
     from poa_mm.evaluation import EvalOptions
     from poa_mm.launch import prepare_processes
 
-    configs = [file for file in args.files if Path(file).suffix == '.py']
+    configs = [file for file in args.files if is_config(file)]
     if len(configs) > 1:
         raise UserError(f'at most one config can be given, got {", ".join(configs)}')
     if configs:

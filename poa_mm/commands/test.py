@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from poa_mm.arguments import add_launch_arguments, result_file_ending
+from poa_mm.arguments import add_launch_arguments, positive, result_file_ending, result_folder
 from poa_mm.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config: a file or the name of a recipe')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--out',
@@ -24,7 +24,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         help='write the metrics as a result file, or the predictions (default: print only)',
     )
     parser.add_argument(
-        '--show-dir', metavar='DIR', help='draw the prediction of every image into this folder (default: not drawn)'
+        '--show-dir',
+        type=result_folder,
+        metavar='DIR',
+        help='draw predictions beside the truth into this folder, a PNG file for each image (default: not drawn)',
+    )
+    parser.add_argument(
+        '--show-interval', type=positive, default=1, metavar='N', help='draw every N-th image (default: 1)'
     )
     add_launch_arguments(parser)
 
@@ -39,7 +45,7 @@ def run(args: Namespace) -> None:
     from poa_mm.reporting.records import write_json
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher, args.local_rank)
-    prepare_test(cfg, args.checkpoint, args.out, args.show_dir)
+    prepare_test(cfg, args.checkpoint, args.out, args.show_dir, args.show_interval)
     prepare_processes(cfg)
     start = time.time()
     runner = build_runner(cfg)
@@ -53,12 +59,14 @@ def run(args: Namespace) -> None:
         print(record['summary'])
 
 
-def prepare_test(cfg: Config, checkpoint: str, out: str | None, show_dir: str | None) -> None:
+def prepare_test(
+    cfg: Config, checkpoint: str, out: str | None, show_dir: str | Path | None, show_interval: int = 1
+) -> None:
     """Set what is tested and where results go.
 
     Raises:
         UserError: The checkpoint does not exist.
-        UserError: The config has nothing to test on, or cannot draw its predictions.
+        UserError: The config has nothing to test on.
     """
     if not (Path(checkpoint).is_file() or '://' in checkpoint):
         raise UserError(f'checkpoint {checkpoint!r} does not exist')
@@ -66,23 +74,12 @@ def prepare_test(cfg: Config, checkpoint: str, out: str | None, show_dir: str | 
         raise UserError(f'{cfg.filename} has no test data and metric; pre-training is evaluated by poa knn')
     cfg.load_from, cfg.resume = checkpoint, False
     if show_dir:
-        _draw_into(cfg, show_dir)
+        # In place of the toolbox's own hook: each has another layout of files, and cuts labels at the border.
+        hooks = cfg.get('default_hooks', {})
+        options = {key: value for key, value in hooks.get('visualization', {}).items() if key == 'score_thr'}
+        options |= dict(type='poa_mm.ShowPredictionsHook', out_dir=str(show_dir), interval=show_interval)
+        cfg.default_hooks = {**hooks, 'visualization': options}
     if out and out.endswith('.pkl'):
         metrics = cfg.test_evaluator
         metrics = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
         cfg.test_evaluator = [*metrics, dict(type='DumpResults', out_file_path=out)]
-
-
-def _draw_into(cfg: Config, folder: str) -> None:
-    """Enable the visualization hook of the config's toolbox."""
-    options = {
-        'VisualizationHook': dict(enable=True, interval=1, out_dir=folder),  # mmpretrain's; every 5000th by default
-        'DetVisualizationHook': dict(draw=True, test_out_dir=str(Path(folder).resolve())),
-        'SegVisualizationHook': dict(draw=True),  # draws into the visualizer's own folder
-    }
-    hook = cfg.get('default_hooks', {}).get('visualization', {})
-    kind = hook.get('type', '').rpartition('.')[2]
-    if kind not in options:
-        raise UserError(f'--show-dir needs default_hooks.visualization to be one of {list(options)}, got {kind!r}')
-    hook.update(options[kind])
-    cfg.visualizer.save_dir = folder

@@ -6,7 +6,7 @@ from poa_mm.arguments import add_launch_arguments
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config: a file or the name of a recipe')
     parser.add_argument(
         '--resume',
         nargs='?',

@@ -21,7 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         '--images',
-        metavar='DIR|CONFIG.py',
+        metavar='DIR|CONFIG',
         help='any folder of images, or a config that has knn.val (default: none; needed for FILE.pth)',
     )
     add_subnets(parser)
@@ -40,7 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help='images among which neighbours and shared prototypes are looked for (default: 200)',
     )
     parser.add_argument(
-        '--inputs', metavar='CONFIG.py', help='also the crops and masks that this recipe starts with (default: none)'
+        '--inputs', metavar='CONFIG', help='also the crops and masks that this recipe starts with (default: none)'
     )
     add_cfg_options(parser)
 
@@ -63,7 +63,7 @@ def run(args: Namespace) -> None:
     from poa_mm.visualization.page import Section, write_page
 
     if not (args.files or args.inputs):
-        raise UserError('nothing to show: give a checkpoint, an extracted network or --inputs CONFIG.py')
+        raise UserError('nothing to show: give a checkpoint, an extracted network or --inputs CONFIG')
     if args.files and not args.images:
         raise UserError('no images: give a folder with --images')
     sections = []

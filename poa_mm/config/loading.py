@@ -62,6 +62,11 @@ def load_config(path: str, options: dict[str, Any], work_dir: str | None, launch
             raise UserError(f'--cfg-options {key}={value} does not fit {path}: {error}') from error
     cfg.launcher = launcher
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{Path(path).stem}'
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(name) or {}
+        if loader.get('num_workers') == 0:  # PyTorch refuses what concerns workers where there are none
+            loader.pop('persistent_workers', None)
+            loader.pop('prefetch_factor', None)
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
     check_toolboxes(cfg)
     return cfg

@@ -15,6 +15,11 @@ def config_folder() -> Path:
     return installed if installed.is_dir() else PACKAGE.parent / 'configs'
 
 
+def is_config(name: str | Path) -> bool:
+    """Whether an argument is a config: ``FILE.py``, or the name of one of ours that no file or folder has."""
+    return Path(name).suffix == '.py' or (not Path(name).exists() and _own(name) is not None)
+
+
 def find_config(name: str | Path) -> Path:
     """The file of a config.
 
@@ -27,11 +32,14 @@ def find_config(name: str | Path) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    folder = config_folder()
-    own = folder / str(name).removeprefix('poa_mm::')
-    if own.with_suffix('.py').is_file() and own.suffix in ('', '.py'):
-        return own.with_suffix('.py')
+    if own := _own(name):
+        return own
     if path.suffix == '.py' and '::' not in str(name):
         raise UserError(f'config {str(name)!r} does not exist')
-    names = ', '.join(sorted(file.stem for file in folder.glob('*.py')))
+    names = ', '.join(sorted(file.stem for file in config_folder().glob('*.py')))
     raise UserError(f'config {str(name)!r} does not exist: give a file, or the name of one of our recipes ({names})')
+
+
+def _own(name: str | Path) -> Path | None:
+    path = config_folder() / str(name).removeprefix('poa_mm::')
+    return path.with_suffix('.py') if path.suffix in ('', '.py') and path.with_suffix('.py').is_file() else None

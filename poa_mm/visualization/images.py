@@ -7,6 +7,7 @@ from pathlib import Path
 from mmengine.dataset import BaseDataset
 
 from poa_mm.config import load_config
+from poa_mm.config.recipes import is_config
 from poa_mm.datasets.reading import open_dataset, open_folder
 from poa_mm.errors import UserError
 
@@ -17,7 +18,7 @@ def open_images(source: str | Path) -> BaseDataset:
     Raises:
         UserError: If there are no images.
     """
-    if Path(source).suffix != '.py':
+    if not is_config(source):
         return open_folder(source)
     cfg = load_config(str(source), {}, None, 'none')
     if not cfg.get('knn', {}).get('val'):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from poa_mm.config import load_config
+from poa_mm.config.recipes import is_config
 from poa_mm.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -43,6 +44,25 @@ def test_everything_follows(family, tmp_path):
     # A section stays a section, merged: nothing else follows.
     cfg = load_config(family, {'train_cfg.max_iters': 5}, None, 'none')
     assert (cfg.train_cfg.max_iters, cfg.model.steps) == (5, 60)
+
+
+def test_without_workers_nothing_concerns_them(tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text('train_dataloader = dict(num_workers=2, persistent_workers=True, prefetch_factor=4)')
+    assert len(load_config(str(path), {}, None, 'none').train_dataloader) == 3
+    cfg = load_config(str(path), {'train_dataloader.num_workers': 0}, None, 'none')
+    assert cfg.train_dataloader == dict(num_workers=0)
+
+
+@pytest.mark.parametrize(
+    ('name', 'expected'),
+    [('poa_demo', True), ('eval/finetune_vits', True), ('my.py', True), ('poa_dem', False), ('a/iter_5.pth', False)],
+)
+def test_what_is_a_config(name, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert is_config(name) is expected
+    (tmp_path / 'poa_demo').mkdir()  # a folder of images has precedence
+    assert is_config('poa_demo') is False
 
 
 def test_other_values_change_nothing_else(family):

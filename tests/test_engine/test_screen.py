@@ -64,6 +64,8 @@ def test_one_screen_before_the_first_step(tmp_path, terminal):
     assert [step for step, _ in logged] == ['16', '32', '48']
     if not terminal:
         assert not bars and len(steps) == 3
+        estimates = [i for i, line in enumerate(lines) if re.search(r' s left: 41 steps, now \S+ s each$', line)]
+        assert len(estimates) == 1 and estimates[0] < first
         return
     assert not steps
     # The bar repeats the loss that was logged last, and names the sub-network of its step.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 from mmengine.dist import get_rank, get_world_size, is_main_process
@@ -17,12 +18,15 @@ from poa_mm.registry import HOOKS
 
 from .common import unwrapped
 
+FIRST_STEP, LAST_STEP = 2, 7  # timed for the estimate: the first steps fill caches and start workers
+
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
     """Says at the start what is trained on what, and shows a progress bar where the output is a terminal.
 
-    Without a terminal the lines of ``LoggerHook`` appear instead of the bar; the log file has them in any case. ::
+    Without a terminal the lines of ``LoggerHook`` appear instead of the bar, after an estimate of the time from the
+    first steps; the log file has them in any case. ::
 
         default_hooks = dict(progress=dict(type='ProgressHook'))
 
@@ -38,6 +42,7 @@ class ProgressHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Log the summary and open the bar."""
+        self.steps = 0
         if not is_main_process():
             return
         lines = summary(runner)
@@ -56,8 +61,9 @@ class ProgressHook(Hook):
             show_bar(runner.logger, self.bar)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Advance the bar."""
+        """Advance the bar, or estimate the time."""
         if self.bar is None:
+            self.estimate(runner)
             return
         values = []
         rate = self.bar.format_dict['rate']
@@ -73,6 +79,16 @@ class ProgressHook(Hook):
         self.bar.set_postfix_str(', '.join(values), refresh=False)
         self.bar.update()
 
+    def estimate(self, runner: Runner) -> None:
+        """Log once how long the rest of the run will take."""
+        self.steps += 1
+        if self.steps == FIRST_STEP:
+            self.start = time.perf_counter()
+        elif self.steps == LAST_STEP and is_main_process():
+            seconds = (time.perf_counter() - self.start) / (LAST_STEP - FIRST_STEP)
+            left = runner.max_iters - runner.iter - 1
+            runner.logger.info(f'{duration(left * seconds)} left: {left:,} steps, now {seconds:.3g} s each')
+
     def after_train(self, runner: Runner) -> None:
         """Close the bar."""
         self.close(runner)
@@ -83,6 +99,14 @@ class ProgressHook(Hook):
             self.bar.close()
             self.bar = None
             show_bar(runner.logger, None)
+
+
+def duration(seconds: float) -> str:
+    """A time to two figures or so: ``40 s``, ``35 min``, ``5.2 h``, ``3.1 days``."""
+    for unit, name in ((86400, 'days'), (3600, 'h')):
+        if seconds >= 2 * unit:
+            return f'{seconds / unit:.1f} {name}'
+    return f'{seconds / 60:.0f} min' if seconds >= 120 else f'{seconds:.0f} s'
 
 
 def images_per_step(runner: Runner) -> int:
