@@ -57,6 +57,10 @@ def test_one_screen_before_the_first_step(tmp_path, terminal):
     first = lines.index((bars if terminal else steps)[0])
     assert first < 24 and 'deprecated' not in screen and 'OneDL' not in screen
 
+    assert re.search(
+        r'finished in \d+ s; the last checkpoint is \S+iter_48\.pth$', lines[-1].strip() or lines[-2].strip()
+    )
+
     (log,) = tmp_path.glob('run/*/*.log')
     text = log.read_text()
     assert 'System environment:' in text and 'Hooks will be executed' in text and 'network   ' in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -42,7 +43,7 @@ class ProgressHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Log the summary and open the bar."""
-        self.steps = 0
+        self.steps, self.began = 0, time.perf_counter()
         if not is_main_process():
             return
         lines = summary(runner)
@@ -55,7 +56,8 @@ class ProgressHook(Hook):
                 total=runner.max_iters,
                 initial=runner.iter,
                 file=sys.stdout,
-                dynamic_ncols=True,
+                # Some terminals do not know their width, and tqdm would draw nothing.
+                **(dict(dynamic_ncols=True) if os.get_terminal_size(sys.stdout.fileno()).columns else dict(ncols=120)),
                 bar_format='{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]',
             )
             show_bar(runner.logger, self.bar)
@@ -90,8 +92,12 @@ class ProgressHook(Hook):
             runner.logger.info(f'{duration(left * seconds)} left: {left:,} steps, now {seconds:.3g} s each')
 
     def after_train(self, runner: Runner) -> None:
-        """Close the bar."""
+        """Close the bar, and say what the run leaves."""
         self.close(runner)
+        newest = Path(runner.work_dir, 'last_checkpoint')
+        if is_main_process() and newest.is_file():
+            taken = duration(time.perf_counter() - self.began)
+            runner.logger.info(f'finished in {taken}; the last checkpoint is {newest.read_text().strip()}')
 
     def close(self, runner: Runner) -> None:
         """Leave the bar as it is, and show lines from now on."""
