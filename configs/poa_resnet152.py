@@ -3,7 +3,7 @@
 tools/dist_train.sh configs/poa_resnet152.py 8
 """
 
-_base_ = ['_base_/runtime.py', '_base_/multi_crop_224.py']
+_base_ = '_base_/poa_imagenet.py'
 
 # Images per optimizer step, and per GPU at a time. Gradients are accumulated over total_batch / (batch_size x GPUs)
 # micro-batches: 1 on the paper's 32 GPUs, 4 on 8. The learning rate follows total_batch by the square-root rule.
@@ -17,7 +17,6 @@ steps = 692 * epoch
 # --- the network and its sub-networks: 3 widths x 5 x 31 depths ---
 # The intact network is twice as wide as ResNet-152 inside its bottlenecks; R50, R101 and R152 are members.
 model = dict(
-    type='POA',
     backbone=dict(
         type='ElasticResNet',
         widths=(64, 128, 32),
@@ -25,19 +24,8 @@ model = dict(
         stem_channels=64,
         num_groups=32,
     ),
-    head=dict(
-        type='MultiPrototypeHead',
-        num_prototypes=(8192, 16384, 32768, 65536),
-        hidden_dims=2048,
-        bottleneck_dims=256,
-    ),
     sampler=dict(mode='per_rank', width_strength=1, depth_strength=2),
-    target=dict(type='SinkhornKnopp', num_iters=3),
-    intact_weight=0.8,
-    student_temp=0.1,
-    loss_weights=dict(cross_view=1.0, same_view=1.0, patch=1.0, koleo=0.1),
     schedule=dict(temp_start=0.04, temp_final=0.07, temp_steps=30 * epoch, patch_loss_start=30 * epoch),
-    data_preprocessor=dict(type='MultiCropPreprocessor', mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)),
 )
 
 # --- the data: see _base_/multi_crop_224.py; --cfg-options data_root=... moves it ---
@@ -47,18 +35,10 @@ train_dataloader = dict(
     collate_fn=dict(mask_ratio=(0.1, 0.3)),
 )
 
-# --- the optimizer and what changes over time ---
+# --- what changes over time; losses, heads and the optimizer: see _base_/poa_imagenet.py ---
 optim_wrapper = dict(
-    type='PoaOptimWrapper',
-    constructor='LayerDecayOptimWrapperConstructor',
     total_batch=total_batch,
     batch_size=batch_size,
-    amp_dtype='bfloat16',
-    optimizer=dict(type='AdamW', lr=0.004, betas=(0.9, 0.999), weight_decay=0.04, fused=True),
-    # The program's rule; the paper's text says 'linear'.
-    lr_scaling=dict(rule='sqrt', base_batch_size=1024),
-    # The program clips the norm of the backbone and that of the heads; separately=False is the paper's text.
-    clip_grad=dict(max_norm=1.5, separately=True),
     # The paper's text says 0.9 for all families.
     paramwise_cfg=dict(layer_decay_rate=0.95),
 )
@@ -66,10 +46,9 @@ param_scheduler = [
     dict(type='CosineLR', steps=steps, warmup=30 * epoch, final=2e-5),
     dict(type='CosineWeightDecay', steps=steps, final=0.4),
 ]
-train_cfg = dict(type='StepTrainLoop', max_iters=steps)
+train_cfg = dict(max_iters=steps)
 default_hooks = dict(
-    batch_check=dict(type='BatchSizeCheckHook'),
-    teacher=dict(type='TeacherEMAHook', start=0.992, final=0.9999, steps=steps),
-    freeze_last_layer=dict(type='FreezeLastLayerHook', steps=epoch),
+    teacher=dict(steps=steps),
+    freeze_last_layer=dict(steps=epoch),
     checkpoint=dict(interval=epoch),
 )
