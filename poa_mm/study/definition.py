@@ -13,7 +13,7 @@ import yaml
 
 from poa_mm.errors import UserError
 
-PLACEHOLDER = re.compile(r'\{([^{}]+)\}')
+PLACEHOLDER = re.compile(r'\{([\w./-]+)\}')
 OWN_PLACEHOLDERS = ('file', 'folder', 'train', 'val', 'images', 'seed', 'python')
 PROTOCOLS = {'knn': 'k-NN', 'linear': 'linear probe'}
 
