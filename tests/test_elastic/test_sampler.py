@@ -40,6 +40,41 @@ def test_some_widths_are_drawn():
             SubnetSampler(space, widths=widths)
 
 
+def test_some_depths_are_drawn():
+    sampler = SubnetSampler(RESNET, depths=[[3, 4, 6, 3], [3, 8, 36, 3]], width_strength=1, depth_strength=3)
+    of = {(subnet.width, subnet.depth): n for subnet, n in sampler.copies.items()}
+    assert of == {
+        **{(width, (3, 4, 6, 3)): 3 for width in (64, 96, 128)},
+        **{(width, (3, 8, 36, 3)): 1 for width in (64, 96)},
+    }
+    with pytest.raises(UserError, match=r'depths of the sampler must be of the space, .* got \[9\]'):
+        SubnetSampler(VIT, depths=[9])
+    with pytest.raises(UserError, match='leave nothing but the intact network'):
+        SubnetSampler(VIT, widths=[1024], depths=[24])
+
+
+def test_stages_follow_each_other():
+    corners = dict(widths=[384, 1024], depths=[12, 24])
+    stages = [dict(steps=50, **corners), dict(steps=30, width_strength=1.0)]
+    sampler = SubnetSampler(VIT, seed=1, mode='shared', stages=stages)
+    drawn = [sampler(step) for step in range(200)]
+    first = SubnetSampler(VIT, seed=1, mode='shared', **corners)
+    second, last = (
+        SubnetSampler(VIT, seed=1, mode='shared', width_strength=1.0),
+        SubnetSampler(VIT, seed=1, mode='shared'),
+    )
+    assert drawn == [[first, second, last][(step >= 50) + (step >= 80)](step) for step in range(200)]
+    assert {str(subnet) for subnet in drawn[:50]} == {'384x12', '384x24', '1024x12'}
+    assert sampler.copies == last.copies and len(set(drawn[80:])) > 50
+    for stage, message in [
+        (dict(widths=[384]), 'needs its number of steps, at least 1, got 0'),
+        (dict(steps=9, width=[384]), r"unknown keys \['width'\]"),
+        (dict(steps=9, depths=[3]), 'depths of the sampler must be of the space'),
+    ]:
+        with pytest.raises(UserError, match=message):
+            SubnetSampler(VIT, stages=[stage])
+
+
 def test_one_pass_uses_the_whole_bag():
     sampler = SubnetSampler(VIT, seed=3)
     for pass_ in range(2):
