@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -127,7 +127,11 @@ def gpu_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=Fa
 
 
 def count_step(
-    cfg: Config, batch_size: int, accumulates: bool = False, subnet: Subnet | None = None, gpu: bool = True
+    cfg: Config,
+    batch_size: int,
+    accumulates: bool = False,
+    subnet: Subnet | Sequence[Subnet] | None = None,
+    gpu: bool = True,
 ) -> StepMemory:
     """Count one micro-batch of a pre-training, with the masked-patch loss on.
 
@@ -137,7 +141,7 @@ def count_step(
         cfg: A config of POA pre-training.
         batch_size: Images.
         accumulates: Whether the gradients of an earlier micro-batch are there already.
-        subnet: The elastic student; ``None`` is the intact network, which needs most.
+        subnet: The elastic student, or each of several; ``None`` is the intact network, which needs most.
         gpu: Whether to count what a GPU runs; otherwise, and with recomputation, what a CPU runs.
 
     Raises:
@@ -159,7 +163,12 @@ def count_step(
 
 
 def run_step(
-    model: POA, batch: dict, dtype: torch.dtype | None, accumulates: bool, subnet: Subnet | None, gpu: bool
+    model: POA,
+    batch: dict,
+    dtype: torch.dtype | None,
+    accumulates: bool,
+    subnet: Subnet | Sequence[Subnet] | None,
+    gpu: bool,
 ) -> StepMemory:
     """Forward and backward pass of a model; counts both. Arguments as those of :func:`count_step`."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]

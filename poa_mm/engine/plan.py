@@ -102,9 +102,11 @@ class Planner:
         return self._plan(self.batch_size)
 
     def run_flops(self) -> float:
-        """Operations of the whole run, with the sub-network of typical cost as elastic student."""
+        """Operations of the whole run, with the sub-network of typical cost as every elastic student that is drawn."""
         with DefaultScope.overwrite_default_scope(self.cfg.get('default_scope', 'poa_mm')), FakeMode():
-            subnet = typical_subnet(MODELS.build(self.cfg.model.to_dict()))
+            model = MODELS.build(self.cfg.model.to_dict())
+            typical = typical_subnet(model)
+            subnet = model.draws and model.draws.subnets(lambda step, rank, seed: typical, 0, 0, 0)
         images = min(8, self.batch_size)
         step = count_step(self.cfg, images, subnet=subnet)
         return step.flops / images * self.cfg.optim_wrapper.total_batch * self.cfg.train_cfg.max_iters

@@ -14,6 +14,7 @@ from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
 
 from .backbones.compile import compile_backbone
+from .draws import ElasticDraws
 from .losses import cross_view_global, cross_view_local, koleo, masked_patch, same_view
 from .schedule import PretrainSchedule
 from .teacher import Teacher
@@ -57,6 +58,7 @@ class POA(BaseSelfSupervisor):
         head: Config of the prototype heads; ``embed_dims`` defaults to the backbone's.
         patch_head: Config of separate heads for masked patches; ``None``: they share ``head``.
         sampler: Arguments of :class:`SubnetSampler`.
+        draws: Arguments of :class:`ElasticDraws`: how many elastic students learn in a step, and their weights.
         target: Config of the module that makes targets from teacher logits.
         students: Which students learn.
         teachers: Which networks the teacher runs.
@@ -80,6 +82,7 @@ class POA(BaseSelfSupervisor):
         head: dict,
         patch_head: dict | None = None,
         sampler: dict | None = None,
+        draws: dict | None = None,
         target: dict = dict(type='SinkhornKnopp'),
         students: Sequence[str] = ('intact', 'elastic'),
         teachers: Sequence[str] = ('intact',),
@@ -109,7 +112,10 @@ class POA(BaseSelfSupervisor):
             compile_backbone(self.teacher.backbone)
         self.target = MODELS.build(target)
         self.students, self.teachers = tuple(students), tuple(teachers)
-        self.sampler = SubnetSampler(backbone.space, **(sampler or {})) if 'elastic' in (*students, *teachers) else None
+        self.sampler = SubnetSampler(backbone.space, **(sampler or {})) if 'elastic' in students else None
+        self.draws = ElasticDraws(self.sampler, **(draws or {})) if self.sampler else None
+        if self.draws and self.draws.number > 1 and 'elastic' in teachers:
+            raise UserError('an elastic teacher goes with one elastic student a step (draws.number=1)')
         self.intact_weight, self.student_temp = intact_weight, student_temp
         self.loss_weights = {**LOSS_WEIGHTS, **loss_weights}
         self.schedule = PretrainSchedule(**(schedule or {}))
@@ -145,7 +151,7 @@ class POA(BaseSelfSupervisor):
         if 'step' not in batch:
             raise RuntimeError("POA's inputs have no step: train with train_cfg = dict(type='StepTrainLoop', ...)")
         step, rank, seed = (batch.pop(name) for name in ('step', 'rank', 'seed'))
-        subnet = self.sampler(step, rank, seed) if self.sampler else None
+        subnet = self.draws.subnets(self.sampler, step, rank, seed) if self.sampler else None
         temp = self.schedule.teacher_temp(step)
         losses = self.compute_losses(
             **batch, subnet=subnet, teacher_temp=temp, patch_loss=self.schedule.patch_loss(step)
@@ -159,7 +165,7 @@ class POA(BaseSelfSupervisor):
         local_crops: Tensor,
         masks: Tensor | None = None,
         *,
-        subnet: Subnet | str | None = None,
+        subnet: Subnet | str | Sequence[Subnet] | None = None,
         teacher_temp: float,
         patch_loss: bool = True,
         mask_indices: Tensor | None = None,
@@ -173,7 +179,8 @@ class POA(BaseSelfSupervisor):
             global_crops: Two global crops of every image, ``(2B, 3, H, W)``, crop by crop.
             local_crops: ``v`` local crops of every image, ``(vB, 3, h, w)``, crop by crop.
             masks: Masked patches of the global crops, ``(2B, P)`` bool.
-            subnet: The sub-network of the elastic branches; ``None`` is the intact network.
+            subnet: The sub-network of the elastic branches, or one for each elastic student; ``None`` is the intact
+                network.
             teacher_temp: Teacher temperature.
             patch_loss: Whether the masked-patch loss is on; if not, students see unmasked crops.
             mask_indices: Where ``masks.flatten()`` is true, ``(M,)``; computed if not given (which makes the
@@ -183,13 +190,15 @@ class POA(BaseSelfSupervisor):
         Returns:
             ``loss``, the total. One value per head, ``(heads,)``: ``intact_global``, ``intact_local``,
             ``intact_patch``, the same for ``elastic`` (and ``distilled`` from an elastic teacher beside the intact
-            one), ``same_view``. And ``intact_koleo``, ``elastic_koleo``. All but ``loss`` are unweighted.
+            one), ``same_view``. And ``intact_koleo``, ``elastic_koleo``. The second of several elastic students adds
+            ``elastic2_global`` and so on. All but ``loss`` are unweighted.
 
         Raises:
             UserError: If the crops do not make up two global crops of at least two images each.
         """
         check_crops(global_crops, local_crops, masks, patch_loss)
-        subnets = {'intact': None, 'elastic': subnet}
+        elastic = self._elastic_subnets(subnet)
+        subnets = {'intact': None, **elastic}
         if not patch_loss:
             masks = mask_indices = mask_weights = None
         elif mask_indices is None:
@@ -205,10 +214,20 @@ class POA(BaseSelfSupervisor):
         prototypes = self.head.prototypes()
         outputs = {
             name: self._student_outputs([global_crops, local_crops], masks, mask_indices, subnets[name], prototypes)
-            for name in self.students
+            for name in subnets
+            if name in elastic or name in self.students
         }
+        weights = dict(zip(elastic, self.draws.weights(list(elastic.values())))) if elastic else {}
         with torch.autocast(global_crops.device.type, enabled=False):
-            return self._compare(outputs, targets, mask_weights)
+            return self._compare(outputs, targets, mask_weights, weights)
+
+    def _elastic_subnets(self, given: Subnet | str | Sequence[Subnet] | None) -> dict[str, Subnet]:
+        """The sub-network of every elastic student by its name: ``elastic``, ``elastic2``, ..."""
+        if self.draws is None:
+            return {}
+        found = given if isinstance(given, (list, tuple)) else [given or 'intact'] * self.draws.number
+        names = ['elastic', *(f'elastic{i}' for i in range(2, len(found) + 1))]
+        return dict(zip(names, map(self.backbone.space.parse, found)))
 
     @torch.no_grad()
     def _teacher_targets(
@@ -246,32 +265,45 @@ class POA(BaseSelfSupervisor):
         return Outputs(features, [z[0] for z in logits], [z[1] for z in logits], patch_logits)
 
     def _compare(
-        self, outputs: dict[str, Outputs], targets: dict[str, Targets], mask_weights: Tensor | None
+        self,
+        outputs: dict[str, Outputs],
+        targets: dict[str, Targets],
+        mask_weights: Tensor | None,
+        elastic: dict[str, float],
     ) -> dict[str, Tensor]:
-        """All components from what the branches gave, and their weighted total."""
-        weight = {'intact': self.intact_weight, 'elastic': 1 - self.intact_weight}
-        weight['distilled'] = weight['elastic']
-        factor = {'intact': 1.0, 'elastic': self.loss_weights['cross_view'], 'distilled': 1.0}
+        """All components from what the branches gave, and their weighted total.
+
+        Args:
+            outputs: Of each student.
+            targets: Of each network that the teacher ran.
+            mask_weights: As for :meth:`compute_losses`.
+            elastic: The weight of each elastic student among them.
+        """
+        weight = {'intact': self.intact_weight, **{name: (1 - self.intact_weight) * w for name, w in elastic.items()}}
+        weight['distilled'] = 1 - self.intact_weight
+        factor = dict.fromkeys(elastic, self.loss_weights['cross_view'])
         components, total = {}, 0.0
-        for name, student, teacher in self._pairs():
+        for name, student, teacher in self._pairs(outputs):
             terms = self._cross_view(outputs[student], targets[teacher], mask_weights)
             for term, per_head in terms.items():
                 patch_factor = self.loss_weights['patch'] if term == 'patch' else 1.0
-                total = total + weight[name] * factor[name] * patch_factor * per_head.mean()
+                total = total + weight[name] * factor.get(name, 1.0) * patch_factor * per_head.mean()
                 components[f'{name}_{term}'] = per_head
-        if len(outputs) == 2:
-            components['same_view'] = self._same_view(outputs['intact'], outputs['elastic'])
-            total = total + weight['elastic'] * (self.loss_weights['same_view'] * components['same_view'].mean())
+        for name in elastic if 'intact' in outputs else ():
+            key = name.replace('elastic', 'same_view')
+            components[key] = self._same_view(outputs['intact'], outputs[name])
+            total = total + weight[name] * (self.loss_weights['same_view'] * components[key].mean())
         for name, student in outputs.items():
             crops = student.features.float().unflatten(0, (2, -1))
             components[f'{name}_koleo'] = koleo(crops[0]) + koleo(crops[1])
-            total = total + self.loss_weights['koleo'] * components[f'{name}_koleo'] / len(outputs)
+            students = len(self.students) * (1 if name == 'intact' else len(elastic))
+            total = total + self.loss_weights['koleo'] * components[f'{name}_koleo'] / students
         components['loss'] = total
         return components
 
-    def _pairs(self) -> list[tuple[str, str, str]]:
+    def _pairs(self, students: Sequence[str]) -> list[tuple[str, str, str]]:
         """Who learns from whom across views: name of the terms, student, teacher."""
-        pairs = [(student, student, self.teachers[0]) for student in self.students]
+        pairs = [(student, student, self.teachers[0]) for student in students]
         if len(self.teachers) == 2:
             pairs.append(('distilled', 'elastic', 'elastic'))
         return pairs

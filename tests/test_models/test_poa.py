@@ -163,6 +163,47 @@ def test_loss_weights(weights, gone):
     torch.testing.assert_close(losses['loss'], full['loss'] - sum(weighted(name) for name in gone))
 
 
+def test_two_elastic_students_are_the_mean_of_two_steps():
+    """Each of their terms is that of a step with this sub-network alone, and so is the total but for the halves."""
+    model = build(draws=dict(number=2))
+    space = model.backbone.space
+    small, large = space.parse('32x2'), space.parse('64x3')
+    both = model.compute_losses(*batch(), subnet=[small, large], teacher_temp=0.05)
+    singles = [build().compute_losses(*batch(), subnet=subnet, teacher_temp=0.05) for subnet in (small, large)]
+    torch.testing.assert_close(both['loss'], (singles[0]['loss'] + singles[1]['loss']) / 2)
+    for suffix, single in zip(('', '2'), singles):
+        for term in ('global', 'local', 'patch', 'koleo'):
+            torch.testing.assert_close(both[f'elastic{suffix}_{term}'], single[f'elastic_{term}'])
+        torch.testing.assert_close(both[f'same_view{suffix}'], single['same_view'])
+    with pytest.raises(ValueError, match='goes with one elastic student'):
+        build(draws=dict(number=2), teachers=('intact', 'elastic'))
+
+
+def test_weights_by_size_multiply_the_terms_of_the_elastic_student():
+    model, losses = components(draws=dict(size_exponent=-0.5))
+    _, poa = components()
+    pool, intact = model.sampler.pool, 64**2 * 4
+    factors = [(subnet.width**2 * subnet.depth / intact) ** -0.5 for subnet in pool]
+    factor = (32**2 * 3 / intact) ** -0.5 / (sum(factors) / len(factors))
+    terms = sum(poa[name].mean() for name in ('elastic_global', 'elastic_local', 'elastic_patch', 'same_view'))
+    torch.testing.assert_close(losses['loss'], poa['loss'] + 0.2 * (factor - 1) * terms)
+
+
+def test_draws_of_several_students():
+    sandwich = build(draws=dict(number=3, smallest=True))
+    alone = sandwich.sampler
+    for step in range(20):
+        smallest, *rest = sandwich.draws.subnets(alone, step, 2, 7)
+        assert str(smallest) == '32x2' and rest == [alone(step, 7, 7), alone(step, 8, 7)]
+    for draws in (dict(number=0), dict(smallest=True)):
+        with pytest.raises(ValueError, match='the number of elastic students must be at least'):
+            build(draws=draws)
+    inputs = dict(zip(('global_crops', 'local_crops', 'masks'), batch()), step=4, rank=0, seed=7)
+    subnets = sandwich.draws.subnets(alone, 4, 0, 7)
+    expected = sandwich.compute_losses(*batch(), subnet=subnets, teacher_temp=0.04)
+    assert torch.equal(sandwich.loss(inputs)['loss'], expected['loss'])
+
+
 def test_no_scaling_changes_only_slices():
     def total(subnet, scaled):
         backbone = dict(type='ElasticVisionTransformer', **SIZES, layer_scale_init_value=0.5, scaled=scaled)
