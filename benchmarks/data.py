@@ -50,7 +50,7 @@ def benchmark_data(folder: str | Path, images: int = 28, rounds: int = 5) -> dic
         ``stages``: seconds an image of each part of ours, in a further round.
 
     Raises:
-        UserError: There is no such folder, it has no images, or one cannot be read.
+        UserError: The folder does not exist or has no images, or an image cannot be read.
     """
     from time import process_time
 

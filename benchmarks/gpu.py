@@ -60,7 +60,7 @@ def measure(args: argparse.Namespace) -> int:
     from poa_mm.reporting.records import write_json
 
     if not (args.tiny or torch.cuda.is_available()):
-        raise UserError('there is no GPU; --tiny tries the command on the CPU')
+        raise UserError('this machine has no GPU; --tiny tries the command on the CPU')
     results, failed, start = [], {}, time.perf_counter()
 
     def log(text: str) -> None:

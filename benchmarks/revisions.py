@@ -55,7 +55,7 @@ def extracted(root: Path, revision: str) -> Iterator[Path]:
     """A temporary folder with the files of a revision.
 
     Raises:
-        UserError: There is no git, ``root`` is not a checkout, or the revision is unknown.
+        UserError: git is missing, ``root`` is not a checkout, or the revision is unknown.
     """
     if shutil.which('git') is None:
         raise UserError('a comparison of revisions needs git, which is not installed')

@@ -51,7 +51,7 @@ class Machine:
     interval: int = 800
 
     def all_reduce(self, size: float, gpus: int) -> float:
-        """Seconds of a ring all-reduce of ``size`` bytes, of which each GPU sends ``2 (n - 1) / n``."""
+        """Seconds of a ring all-reduce of ``size`` bytes, each GPU sends ``2 (n - 1) / n`` of it."""
         if gpus == 1:
             return 0.0
         rate = self.link if gpus <= self.gpus_per_node else self.network

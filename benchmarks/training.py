@@ -43,7 +43,7 @@ class TrainingStep:
         number (int): Optimizer steps done, which decides the drawn sub-network.
 
     Raises:
-        UserError: If the config is not a POA pre-training, the device cannot be used, or there are no images.
+        UserError: If the config is not a POA pre-training, the device cannot be used, or images are missing.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class TrainingStep:
             arguments: Of the class.
 
         Raises:
-            UserError: There is no such config, an option does not fit, it is not a POA pre-training, it uses a
+            UserError: The config does not exist, an option does not fit, it is not a POA pre-training, it uses a
                 toolbox that is not installed, or the device cannot be used.
         """
         cfg = load_config(path, options, None, 'none')

@@ -112,7 +112,7 @@ def parse_value(text: str) -> Any:
 
 
 def _value(node: ast.expr, source: str, text: str) -> Any:
-    """The value of a literal; anything else is its own text."""
+    """The value of a literal; any other text unchanged."""
 
     def parse(child: ast.expr) -> Any:
         return _value(child, source, ast.get_source_segment(source, child))
@@ -135,7 +135,7 @@ def _value(node: ast.expr, source: str, text: str) -> Any:
 
 def add_branch(parser: ArgumentParser) -> None:
     """Add ``--branch``: whose weights of a pre-training checkpoint."""
-    text = 'of a checkpoint (default: teacher, or student if there is no teacher)'
+    text = 'of a checkpoint (default: teacher; student for SEED)'
     parser.add_argument('--branch', choices=['teacher', 'student'], help=text)
 
 

@@ -14,7 +14,7 @@ class RunStopped(Exception):
 
     Args:
         message: One sentence that says why and what to do.
-        exit_code: Of the process, so that a script or a scheduler can tell the cases apart.
+        exit_code: Of the process, by which scripts and schedulers distinguish the cases.
     """
 
     def __init__(self, message: str, exit_code: int) -> None:

@@ -82,7 +82,7 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
 
 
 def prepare_processes(cfg: Config) -> None:
-    """Start the process group over gloo where there is no GPU, which MMEngine's launcher cannot do.
+    """Start the process group over gloo on machines without a GPU, which MMEngine's launcher does not support.
 
     Raises:
         UserError: More processes than GPUs on this machine, or Slurm without GPUs.

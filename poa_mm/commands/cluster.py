@@ -8,7 +8,7 @@ from .protocol import add_protocol_arguments, run_protocol
 def add_arguments(parser: ArgumentParser) -> None:
     add_protocol_arguments(parser)
     parser.add_argument('--clusters', type=int, help='number of clusters (default: that of the classes)')
-    parser.add_argument('--restarts', type=int, help='runs of k-means, of which the best is kept (default: 10)')
+    parser.add_argument('--restarts', type=int, help='runs of k-means; the best is kept (default: 10)')
     parser.add_argument(
         '--raw',
         dest='normalize',

@@ -232,7 +232,7 @@ def _parameters(function: Callable) -> tuple[frozenset[str], str | None, Callabl
 
 
 def _keys_read(function: Callable, rest: str) -> set[str] | None:
-    """Keys of ``**rest`` that a constructor reads itself; ``None`` if it goes anywhere but to ``super().__init__``."""
+    """Keys of ``**rest`` that a constructor reads itself; ``None`` if it has another use than ``super().__init__``."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError):

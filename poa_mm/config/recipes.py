@@ -27,7 +27,7 @@ def find_config(name: str | Path) -> Path:
         name: A path, or the name of one of our configs: ``poa_vitl``, ``poa_mm::poa_vitl.py``, ``eval/finetune_vits``.
 
     Raises:
-        UserError: If there is no such file.
+        UserError: If the file does not exist.
     """
     path = Path(name)
     if path.is_file():

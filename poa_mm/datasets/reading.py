@@ -16,7 +16,7 @@ from poa_mm.registry import DATASETS
 
 from .decoding import check_pixels
 
-# How mmpretrain's folders and MMEngine's lists say that there are no images.
+# Messages of mmpretrain's folders and MMEngine's lists without images.
 EMPTY = ('Found 0 files', 'at least one array')
 
 

@@ -34,14 +34,14 @@ class TarShards(Dataset):
         with_label: Whether each sample has a class, an integer in its ``.cls`` file or under ``label`` in ``.json``.
 
     Raises:
-        UserError: If there is no such file, one is not a tar file, or samples lack an image or a class.
+        UserError: If a file does not exist or is not a tar file, or samples lack an image or a class.
     """
 
     def __init__(self, shards: str | Path, with_label: bool = False) -> None:
         self.data_root, self.with_label = str(shards), with_label
         self.shards = sorted(glob.glob(os.path.expanduser(str(shards))))
         if not self.shards:
-            raise UserError(f'there are no shards {str(shards)!r}: give a path of tar files, e.g. data/train-*.tar')
+            raise UserError(f'{str(shards)!r} matches no shards: give a path of tar files, e.g. data/train-*.tar')
         tables = [_index(shard) for shard in self.shards]
         self.table = np.concatenate([table for table, _ in tables])  # (N, 3): start, size, class
         self.first = np.cumsum([0, *(len(table) for table, _ in tables)])

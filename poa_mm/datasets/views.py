@@ -91,7 +91,7 @@ class ViewsDataset(Dataset):
         )
 
     def _load_or_next(self, index: int) -> np.ndarray:
-        """One bad file must not end a run of weeks, and again after each resume."""
+        """An unreadable file does not end a run."""
         for tried in range(MAX_UNREADABLE):
             try:
                 return self.load((index + tried) % len(self))

@@ -17,7 +17,7 @@ class SubnetSampler:
     """Draws sub-networks from a shuffled pool that holds small ones several times (POA, sec. 3.2).
 
     Every sub-network but the intact one is in the pool. Its copies are ``round(s_w * s_d)``, where ``s_w``
-    falls linearly from ``width_strength`` at the smallest width to 1 at the largest, and ``s_d`` likewise.
+    falls linearly from ``width_strength`` at the smallest width to 1 at the largest; ``s_d`` is the same for depths.
     The pool is drawn without replacement and reshuffled when empty. A draw is a pure function of
     ``(seed, step, rank)``: there is no state to save. (The paper's eq. 14 gives the probabilities without
     rounding.)

@@ -111,7 +111,7 @@ class SubnetSpace:
         """A member from its size (``'384x12'``), its name, ``'intact'`` or ``'smallest'``.
 
         Raises:
-            UserError: If the space has no such member.
+            UserError: If the space does not contain it.
         """
         if isinstance(subnet, str):
             aliases = {**self.named, 'intact': self.intact, 'smallest': self.smallest}
@@ -134,7 +134,7 @@ class SubnetSpace:
         ``named`` gives the smallest, the well-known and the intact one.
 
         Raises:
-            UserError: If the space has no such member.
+            UserError: If the space does not contain it.
         """
         found: dict[Subnet, None] = {}
         for item in wanted:

@@ -122,7 +122,7 @@ class PoaOptimWrapper(OptimWrapper):
         self._clip_grad()
         self.finite = torch.stack(list(self.grad_norms.values())).isfinite().all().float()
         self.skipped_steps += 1 - self.finite
-        # The attribute through which GradScaler tells a fused optimizer to do nothing.
+        # GradScaler sets this attribute to make a fused optimizer skip the step.
         self.optimizer.found_inf = 1 - self.finite
         self.optimizer.step(**kwargs)
         del self.optimizer.found_inf

@@ -14,7 +14,7 @@ from .memory import FakeMode, StepMemory, check_pretraining, count_step, typical
 from .optim_wrapper import count_micro_batches
 
 GB = 10**9
-# Besides live tensors: the GPU's context and libraries, and what the allocator reserves in vain. Assumed, not measured.
+# Besides live tensors: context, libraries, and what the allocator reserves but does not use. Assumed, not measured.
 CONTEXT, RESERVED = 2 * GB, 0.05
 
 # Operations a second of one A100 in training: those of configs/poa_vitl.py over the 2752 GPU-hours that the paper

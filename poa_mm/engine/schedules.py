@@ -32,7 +32,7 @@ def cosine(step: float, start: float, end: float, total: float, warmup: float = 
 
 
 def full_length(steps: int, run_fraction: float = 1.0) -> float:
-    """Length of a cosine of which a run of ``steps`` steps sees only the first ``run_fraction``.
+    """Length of a cosine whose first ``run_fraction`` is a run of ``steps`` steps.
 
     The authors' runs end before their cosines do (``iter_num_scale`` in their program: 0.78 for ViT, 0.9 for Swin,
     1 for ResNet).

@@ -21,7 +21,9 @@ def check_weights(model: nn.Module, checkpoint: str) -> None:
     contents = load_weights(checkpoint)
     if is_extracted(contents):
         name = contents['meta']['subnet']
-        raise UserError(f'{checkpoint} is the sub-network {name}, not a trained model: give what tools/train.py wrote')
+        raise UserError(
+            f'{checkpoint} is the sub-network {name}, not a trained model: use a checkpoint written by poa train'
+        )
     found = {name.removeprefix('module.'): value for name, value in contents.get('state_dict', contents).items()}
     shapes = {name: getattr(value, 'shape', None) for name, value in found.items()}
     wrong = [name for name, value in model.state_dict().items() if shapes.get(name) != value.shape]

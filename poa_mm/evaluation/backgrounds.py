@@ -107,7 +107,7 @@ def run_backgrounds(
 def _open(
     inputs: EvalOptions, data: Path, classifiers: str | Path | None, trained: bool
 ) -> tuple[Comparison, str, dict[str, Judge]]:
-    """Networks and their judges; the networks give what the judges take."""
+    """Networks and the classifiers of their features."""
     if trained and (classifiers or inputs.untrained):
         raise UserError('--trained takes neither --classifiers nor --untrained')
     options = {**inputs.options, 'val': str(data / 'original' / 'val')}
@@ -240,7 +240,7 @@ def find_masks(data: Path, original: EvalImages) -> list[tuple[Path, int]]:
     """The mask of every foreground, and the number of its image.
 
     Raises:
-        UserError: If there are no masks, or one has no image.
+        UserError: If masks are missing, or one lacks its image.
     """
     paths = [Path(original.dataset.get_data_info(i)['img_path']) for i in range(len(original))]
     number = {(path.parent.name, path.stem): i for i, path in enumerate(paths)}

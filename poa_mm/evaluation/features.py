@@ -89,7 +89,7 @@ class FeatureReader:
     def readable(self, items: Sequence[Item], title: str) -> tuple[Tensor, Tensor, Tensor] | None:
         """Pixels (n, 3, S, S) uint8, labels and indices (n,) on the device, of the images that could be read.
 
-        Logs a warning for each of the others, once. ``None`` if there is no image.
+        Logs a warning for each of the others, once. ``None`` without images.
         """
         for item in items:
             if item.image is None and (title, item.index) not in self.unreadable:

@@ -43,7 +43,7 @@ class EvalImages(Dataset):
         interpolation: Of the resize, ``'bicubic'`` or ``'bilinear'``.
 
     Raises:
-        UserError: If the crop does not fit, there is no such interpolation, or the data set is empty, has no labels or
+        UserError: If the crop does not fit, the interpolation is unknown, or the data set is empty, has no labels or
             gives no ``img``.
     """
 

@@ -47,7 +47,7 @@ def load_pretrained(
     Raises:
         UserError: If the file does not exist.
         UserError: If it holds NaN or infinite values.
-        UserError: If it is no pre-training checkpoint, or one of another space than the config's.
+        UserError: If it is not a pre-training checkpoint, or its space is not the config's.
     """
     if branch not in (None, *PREFIXES):
         raise UserError(f'branch must be one of {list(PREFIXES)}, got {branch!r}')
@@ -82,7 +82,7 @@ def build_backbone(cfg: Config, seed: int = 0) -> ElasticBackbone:
     """
     backbone_cfg = cfg.get('model', {}).get('backbone')
     if backbone_cfg is None:
-        raise UserError(f'{cfg.filename or "the config"} has no model.backbone: it is no pre-training config')
+        raise UserError(f'{cfg.filename or "the config"} has no model.backbone: it is not a pre-training config')
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         # Whatever toolbox's program calls this, the config speaks of ours.
@@ -98,7 +98,7 @@ def read_config(text: str) -> Config:
     A value that is something else becomes ``None``.
 
     Raises:
-        UserError: If the text is no config.
+        UserError: If the text is not a config.
     """
     try:
         assignments = [node for node in ast.parse(text).body if isinstance(node, ast.Assign)]
@@ -130,7 +130,7 @@ def _backbone_weights(
     if is_extracted(contents):
         raise UserError(f'{checkpoint} is an extracted sub-network ({meta["subnet"]}), not a pre-training checkpoint')
     if not isinstance(meta, dict) or not isinstance(state_dict, dict):
-        raise UserError(f'{checkpoint} is no pre-training checkpoint: it lacks meta or state_dict')
+        raise UserError(f'{checkpoint} is not a pre-training checkpoint: it lacks meta or state_dict')
     found = {
         name: {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}
         for name, prefix in PREFIXES.items()

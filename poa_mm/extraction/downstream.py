@@ -54,7 +54,7 @@ def fill_in(
         **backbone_overrides: Arguments of the backbone.
 
     Raises:
-        UserError: If there is no such recipe or sub-network, the file holds another network, or a placeholder is
+        UserError: If the recipe or sub-network does not exist, the file holds another network, or a placeholder is
             unknown.
     """
     network, file = find_network(recipe, subnet, toolbox, file)

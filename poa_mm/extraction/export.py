@@ -37,7 +37,7 @@ def export_subnet(
         The file with the weights.
 
     Raises:
-        UserError: If the space has no such sub-network, there is no such format, or the sub-network is too small
+        UserError: If the sub-network is not in the space, the format is unknown, or the sub-network is too small
             for it.
     """
     return extract_network(backbone, subnet, source, format).save(out_dir)

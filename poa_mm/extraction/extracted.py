@@ -105,7 +105,7 @@ class ExtractedNetwork:
             source: What is known of the weights and the images, as :func:`load_pretrained` gives it.
 
         Raises:
-            UserError: If the space has no such sub-network, there is no such format, or the sub-network is too small
+            UserError: If the sub-network is not in the space, the format is unknown, or the sub-network is too small
                 for it.
         """
         subnet = backbone.resolve(subnet)

@@ -21,7 +21,7 @@ def network_config(backbone: ElasticBackbone, subnet: Subnet, format: str) -> di
         format: ``'mmpretrain'`` (image features), ``'mmdet'`` or ``'mmseg'`` (maps).
 
     Raises:
-        UserError: If there is no such format, or the sub-network is too small for it.
+        UserError: If the format is unknown, or the sub-network is too small for it.
     """
     if format not in FORMATS:
         raise UserError(f'format must be one of {list(FORMATS)}, got {format!r}')

@@ -34,7 +34,7 @@ def load(path: str | Path, subnet: str | None = None, branch: str | None = None)
         branch: Of a checkpoint; the teacher by default.
 
     Raises:
-        UserError: If the file does not exist, is something else, or has no such sub-network.
+        UserError: If the file does not exist, is something else, or lacks the sub-network.
     """
     return ReadyNetwork(open_network(path, branch=branch), subnet)
 
@@ -53,7 +53,7 @@ class ReadyNetwork(nn.Module):
         std: Standard deviation of the same.
 
     Raises:
-        UserError: If the space has no such sub-network.
+        UserError: If the space does not contain the sub-network.
     """
 
     def __init__(self, loaded: LoadedNetwork, subnet: str | None = None) -> None:

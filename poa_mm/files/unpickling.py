@@ -1,7 +1,7 @@
 """Unpickling that calls nothing which the file chooses.
 
 A pickle is a program: it names functions and calls them. Here a name leads to a tensor, a plain array of numbers,
-MMEngine's history of a logged value, or an inert stand-in that remembers the name.
+MMEngine's history of a logged value, or an inert placeholder that keeps the name.
 """
 
 from __future__ import annotations
@@ -150,14 +150,14 @@ INERT_PICKLE = SimpleNamespace(Unpickler=InertUnpickler, load=_refuse, __name__=
 
 
 def settled(value: Any, where: str = '') -> Any:
-    """Replace the stand-ins of arrays and histories by the real ones.
+    """Replace the placeholders of arrays and histories by the real ones.
 
     Args:
         value: What :class:`InertUnpickler` built.
         where: Its place in the file, for the message.
 
     Raises:
-        UnreadableError: Another stand-in is in it.
+        UnreadableError: It contains another placeholder.
     """
     if isinstance(value, Array) and value.value is not None:
         return value.value

@@ -20,7 +20,7 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
 
     Args:
         mean: Mean of each channel, R, G, B, in levels of 0 to 255.
-        std: Standard deviation of each channel, likewise.
+        std: Standard deviation of each channel, in the same units.
         non_blocking: Do not wait for the copy to the device (of use with pinned memory).
 
     Raises:

@@ -173,7 +173,7 @@ class POA(BaseSelfSupervisor):
     ) -> dict[str, Tensor]:
         """All components of the loss and their weighted total (POA, eq. 5 to 13).
 
-        Without drop path there is no randomness in it.
+        Without drop path it is deterministic.
 
         Args:
             global_crops: Two global crops of every image, ``(2B, 3, H, W)``, crop by crop.
@@ -185,7 +185,7 @@ class POA(BaseSelfSupervisor):
             patch_loss: Whether the masked-patch loss is on; if not, students see unmasked crops.
             mask_indices: Where ``masks.flatten()`` is true, ``(M,)``; computed if not given (which makes the
                 host wait for the device).
-            mask_weights: One over the number of masked patches of each one's crop, ``(M,)``; likewise.
+            mask_weights: One over the number of masked patches of each one's crop, ``(M,)``; computed if not given.
 
         Returns:
             ``loss``, the total. One value per head, ``(heads,)``: ``intact_global``, ``intact_local``,

@@ -32,7 +32,7 @@ class SEED(BaseSelfSupervisor):
     Args:
         backbone: Config of the student, an elastic backbone of one size; ``init_cfg`` may name a file to start from.
         teacher: Config of a :class:`FrozenBackbone`. The last of its outputs is the image feature ``(N, D)``, or a map
-            ``(N, D, h, w)`` of which the mean is taken.
+            ``(N, D, h, w)``, averaged over their positions.
         teacher_dims: Size ``D`` of the teacher's image feature.
         queue_size: Number of teacher features in the queue (SEED: 65 536).
         teacher_temp: Teacher temperature (SEED: 0.01).
@@ -70,7 +70,7 @@ class SEED(BaseSelfSupervisor):
         )
         if len(self.backbone.space) != 1:
             raise UserError(f'the student of SEED has one size, but this backbone has {len(self.backbone.space)}')
-        # In a list, so that it is not part of the model's parameters and checkpoints.
+        # In a list, to keep it out of the model's parameters and checkpoints.
         self._teacher = [MODELS.build(teacher)]
         self.teacher_temp, self.student_temp = teacher_temp, student_temp
         dims = self.backbone.feature_dims()

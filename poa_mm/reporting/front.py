@@ -30,7 +30,7 @@ def plot_front(
         chosen: One of the points.
         labels: Of the axes: cost, quality.
         path: Picture to write; its ending says the format.
-        limit: Cost that must not be exceeded, drawn as a line.
+        limit: Largest allowed cost, drawn as a line.
         title: Above the picture.
     """
     figure = Figure(figsize=(7, 4.5), dpi=150, layout='constrained')

@@ -57,7 +57,7 @@ def plot_size_curve(
         UserError: If the results have no sub-network, or no accuracy for this k.
     """
     if not any(result['kind'] in STYLES for result in results):
-        raise UserError('the results hold no sub-network, so there is no curve to draw')
+        raise UserError('the results do not contain a sub-network: nothing to draw')
     figure = Figure(figsize=(7.5, 5), dpi=150, layout='constrained')
     axes = figure.subplots()
     labelled: list[tuple[float, float, str]] = []
@@ -125,7 +125,7 @@ def plot_heat_map(
     """
     cells = {(r['width'], _as_key(r['depth'])): accuracy_of(r, k) for r in results if r['kind'] == kind}
     if not cells:
-        raise UserError(f'the results hold no {kind} sub-network, so there is no map to draw')
+        raise UserError(f'the results do not contain a {kind} sub-network: nothing to draw')
     widths = sorted({width for width, _ in cells})
     depths = sorted({depth for _, depth in cells}, key=lambda depth: (np.sum(depth), depth))
     grid = np.array([[cells.get((width, depth), np.nan) for width in widths] for depth in depths])

@@ -60,7 +60,7 @@ def _section(content: ResultRecord) -> str:
         learned = f', learned from {data["train"]["images"]} of {data["train"]["source"]}'
     parts = [
         f'**Measured on {data["val"]["source"]}** ({data["val"]["images"]} images{learned}{unreadable}). '
-        + ('The paper has no such table.' if protocol['name'] == 'backgrounds' else 'The paper: ImageNet-1K.'),
+        + ('The paper does not have this table.' if protocol['name'] == 'backgrounds' else 'The paper: ImageNet-1K.'),
         f'{content["summary"]} {_origin(content)}',
         f'Settings: {settings}.',
         result_table(content, paper=True),

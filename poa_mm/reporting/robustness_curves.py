@@ -33,7 +33,7 @@ def plot_robustness(
         UserError: If there is nothing to draw.
     """
     if not results:
-        raise UserError('the results hold no network, so there is no curve to draw')
+        raise UserError('the results do not contain a network: nothing to draw')
     figure = Figure(figsize=(9, 3.8), dpi=150, layout='constrained')
     for axes, (kind, label) in zip(figure.subplots(1, 2, sharey=True), CORRUPTIONS.items()):
         for i, result in enumerate(results):

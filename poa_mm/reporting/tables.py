@@ -16,7 +16,7 @@ SCORES = ('acc', 'ari', 'nmi', 'fmi')
 
 
 def result_table(content: ResultRecord, paper: bool = False) -> str:
-    """The networks of a result file as a Markdown table, aligned so that it is also readable as text.
+    """The networks of a result file as a Markdown table, aligned to be readable as plain text.
 
     Args:
         content: Of a file of a protocol in :data:`TABLES`.
@@ -129,7 +129,7 @@ def depth_text(depth: Any) -> str:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A cell; empty if there is no value."""
+    """A cell; empty for ``None``."""
     return '' if value is None else f'{value:.{digits}f}'
 
 

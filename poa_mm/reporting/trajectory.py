@@ -1,4 +1,4 @@
-"""Whether a training run goes as it should: its logged values against the bands of a reference.
+"""Compares the logged values of a training run with the bands of a reference.
 
 A reference is a JSON file: ``source`` (text), ``uniform`` (values of losses whose outputs are all alike) and ``bands``,
 for each logged name ``steps``, ``low`` and ``high``. Bands come from several runs of a recipe that differ in their
@@ -121,7 +121,7 @@ def read_reference(path: str | Path) -> Reference:
     """Read a reference: a file, or that of a recipe by its name.
 
     Raises:
-        UserError: If there is no such file or recipe, or it is something else.
+        UserError: If the file or recipe does not exist, or is something else.
     """
     name = str(path)
     if name in known_recipes():

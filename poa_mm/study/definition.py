@@ -137,7 +137,7 @@ class Study:
         """The runs of some rows or names, with those that they depend on; all without a choice.
 
         Raises:
-            UserError: If there is no such row or run.
+            UserError: If a row or run does not exist.
         """
         by_name = {run.name: run for run in self.runs}
         wanted: set[str] = set()

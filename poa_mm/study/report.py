@@ -26,7 +26,7 @@ def report(study: Study, folder: Path) -> list[Path]:
         The files written; a picture is left out where the study draws no row or compares none that has results.
 
     Raises:
-        UserError: If there are no results.
+        UserError: Without results.
     """
     results = read_results(folder, study)
     if not results:

@@ -16,7 +16,7 @@ def open_images(source: str | Path) -> BaseDataset:
     """All images of a folder and its sub-folders, or the ``knn.val`` of a pre-training config.
 
     Raises:
-        UserError: If there are no images.
+        UserError: Without images.
     """
     if not is_config(source):
         return open_folder(source)

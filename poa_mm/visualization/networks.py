@@ -99,7 +99,7 @@ def open_networks(
         device: Where the networks run.
 
     Raises:
-        UserError: If a file cannot be used, a space has no such sub-network, or an image would have no patch.
+        UserError: If a file cannot be used, a sub-network is not in a space, or an image would not have a patch.
     """
     found = []
     for file in files:

@@ -45,7 +45,7 @@ def test_one_that_fails_leaves_the_others(command, tmp_path, monkeypatch):
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
 def test_no_gpu(command, tmp_path, capsys):
     assert command(gpu, '--out', tmp_path) == 2
-    assert 'there is no GPU; --tiny' in capsys.readouterr().err
+    assert 'has no GPU; --tiny' in capsys.readouterr().err
 
 
 def test_tiny_ends_by_itself_and_takes_changes_to_the_config(command, tmp_path):

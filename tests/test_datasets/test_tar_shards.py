@@ -101,7 +101,7 @@ def test_mistakes_are_one_sentence(place):
             TarShards(path, **kwargs)
         assert '\n' not in str(stopped.value)
 
-    refused('there are no shards', f'{place}/none-*.tar')
+    refused('matches no shards', f'{place}/none-*.tar')
     write_shard(place / 'one/a.tar', [('x.txt', b'x')])
     refused('hold no images', place / 'one/a.tar')
     write_shard(place / 'one/b.tar', [('x.png', b'x'), ('y.png', b'y'), ('y.cls', b'dog')])

@@ -72,9 +72,9 @@ def test_heat_map(results, figures, tmp_path):
 
 
 def test_nothing_to_draw(results, tmp_path):
-    with pytest.raises(ValueError, match='no sub-network'):
+    with pytest.raises(ValueError, match='a sub-network: nothing'):
         plot_size_curve(results[-1:], tmp_path / 'x.png')
-    with pytest.raises(ValueError, match='no pretrained sub-network'):
+    with pytest.raises(ValueError, match='a pretrained sub-network: nothing'):
         plot_heat_map(results[-1:], tmp_path / 'x.png')
     with pytest.raises(ValueError, match='no accuracy for k = 5: measured are 10, 20'):
         plot_size_curve(results, tmp_path / 'x.png', k=5)

@@ -29,7 +29,7 @@ class LabelMapCheckHook(Hook):
 
     Raises:
         UserError: An image has no label map.
-        UserError: A map holds a label that is no class, or the head has another number of classes than the data.
+        UserError: A map contains a label without a class, or the head has another number of classes than the data.
     """
 
     def __init__(self, samples: int = 50) -> None:
@@ -72,7 +72,7 @@ def check_label_maps(dataset: BaseDataset, num_classes: int, samples: int) -> No
 def _check_labels(info: dict[str, Any], num_classes: int) -> None:
     labels = np.unique(mmcv.imread(info['seg_map_path'], flag='unchanged', backend='pillow'))
     known = len(info.get('label_map') or range(num_classes))
-    first = int(bool(info.get('reduce_zero_label')))  # then 0 is no class, and classes begin at 1
+    first = int(bool(info.get('reduce_zero_label')))  # then classes begin at 1
     wrong = [int(label) for label in labels if not (label == 255 or 0 <= label < known + first)]
     if wrong:
         raise UserError(

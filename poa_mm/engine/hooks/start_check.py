@@ -92,13 +92,13 @@ def check_schedules(runner: Runner) -> None:
             'recipes, the variable steps sets both)'
         )
         if schedule.steps < steps:
-            raise UserError(f'{difference}: the run must not be longer than its schedules')
+            raise UserError(f'{difference}: a run cannot be longer than its schedules')
         if schedule.steps > steps:  # a trial of a few steps
             print_log(f'{difference}: the run ends before its schedules do', 'current', logging.WARNING)
 
 
 def check_start(path: str, model: POA) -> None:
-    """Refuse ``load_from`` of other networks, of which MMEngine would load whatever has a name and shape in common.
+    """Refuse ``load_from`` of other networks: MMEngine would load every weight whose name and shape fit.
 
     Raises:
         UserError: The file lacks a weight of the student's or the teacher's backbone, or has it in another shape.

@@ -103,7 +103,7 @@ def read_batches(
     """Normalised batches ``(N, 3, S, S)`` of at most so many images of a folder.
 
     Raises:
-        UserError: If there is no image.
+        UserError: Without images.
     """
     levels = [torch.tensor(x).view(3, 1, 1) for x in (mean, std)]
     images = [centre_crop(image, img_size) for image in read_images(open_folder(folder), number)]

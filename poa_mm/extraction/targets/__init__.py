@@ -47,7 +47,7 @@ def check_target(format: str, options: Options) -> None:
     """Check what can be checked before a checkpoint is read.
 
     Raises:
-        UserError: If there is no such format, a package is missing, or the format does not know an option.
+        UserError: If the format is unknown, a package is missing, or the format does not have an option.
     """
     if format not in TARGETS:
         raise UserError(f'format must be one of {list(TARGETS)}, got {format!r}')

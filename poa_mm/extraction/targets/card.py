@@ -125,7 +125,7 @@ def card_results(record: Mapping[str, Any], network: ExtractedNetwork) -> list[d
     """The k-NN accuracies of a network in the content of a result file of ``poa knn``, as its card lists them.
 
     Raises:
-        UserError: If the record has no such network, or was measured on another checkpoint.
+        UserError: If the record lacks the network, or was measured on another checkpoint.
     """
     for result in record['results']:
         if result['kind'] in ('pretrained', 'extracted') and result.get('subnet') == network.subnet:

@@ -169,7 +169,7 @@ class ElasticBackbone(BaseModule):
 
     @classmethod
     def paper_cell(cls, width: int, depth: Depth) -> tuple[str, str | int] | None:
-        """Row and column of the network of this size in :attr:`paper_table`; ``None`` if it has no such cell."""
+        """Row and column of the network of this size in :attr:`paper_table`; ``None`` if it is not listed."""
         return None
 
     def image_features(self, images: Tensor, subnet: Subnet | str | None = None) -> Tensor:

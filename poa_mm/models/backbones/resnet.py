@@ -72,7 +72,7 @@ class ElasticResNet(ElasticBackbone):
     Args:
         widths: Middle channels of the first stage: a tuple of the smallest, the largest and the step between, or a list
             of all. They double every stage.
-        depths: For every stage the numbers of blocks, likewise; the step is 1 by default.
+        depths: Numbers of blocks of each stage, given in the same way; the step is 1 by default.
         stem_channels: Channels of the stem.
         out_channels: Channels that leave the first stage; they double every stage.
         num_groups: Groups of every GroupNorm.

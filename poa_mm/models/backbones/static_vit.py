@@ -15,7 +15,7 @@ from poa_mm.registry import MODELS
 class RegisterVisionTransformer(VisionTransformer):
     """``mmpretrain.VisionTransformer`` with register tokens (Darcet et al., 2024).
 
-    An extracted sub-network uses it if its network has registers. They stand between class token and patches, have no
+    An extracted sub-network uses it if its network has registers. They come between class token and patches, have no
     positions, and are in the output only where it is ``'raw'``. Configs of mmdet and mmseg write
     ``poa_mm.RegisterVisionTransformer``.
 

@@ -176,7 +176,7 @@ class ElasticSwinTransformer(ElasticBackbone):
         patch_size: Size of a patch, in pixels.
         widths: Token sizes of the first stage: a tuple of the smallest, the largest and the step between, or a list of
             all. They double every stage.
-        depths: Numbers of blocks of the elastic stage, likewise; the step is 1 by default.
+        depths: Numbers of blocks of the elastic stage, given in the same way; the step is 1 by default.
         stage_depths: Blocks of every stage, ``None`` for the elastic one.
         head_dim: Size of an attention head; the number of heads follows from the width.
         window_size: Side of a window, in tokens.

@@ -102,7 +102,7 @@ class ElasticVisionTransformer(ElasticBackbone):
         img_size: Size of a global crop, in pixels; the size that the positions are learned at.
         patch_size: Size of a patch, in pixels.
         widths: Token sizes: a tuple of the smallest, the largest and the step between, or a list of all.
-        depths: Numbers of blocks, likewise; the step is 1 by default.
+        depths: Numbers of blocks, given in the same way; the step is 1 by default.
         head_dim: Size of an attention head; the number of heads follows from the width.
         layer_scale_init_value: Initial value of LayerScale; 0 for none.
         drop_path_rate: Share of samples that skip a residual branch, the same in all blocks.

@@ -79,7 +79,7 @@ class MultiPrototypeHead(BaseModule):
         scaled: Whether products with sliced weights are scaled (False: POA, table 16).
 
     Raises:
-        UserError: If there is no head.
+        UserError: Without a head.
     """
 
     def __init__(

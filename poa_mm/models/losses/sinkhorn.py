@@ -48,7 +48,7 @@ class SinkhornKnopp(nn.Module):
         Args:
             logits: Teacher logits ``(N, K)`` of every head; ``N`` may differ between processes.
             temperature: Teacher temperature ``t``.
-            kind: What the samples are (unused: there is no state).
+            kind: What the samples are (unused: Sinkhorn-Knopp is stateless).
 
         Returns:
             Targets ``(N, K)`` in fp32, each row a distribution.

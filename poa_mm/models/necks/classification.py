@@ -1,4 +1,4 @@
-"""What stands between an extracted backbone and a classifier."""
+"""Necks for classification."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class ProjectionLayer(BaseModule):
         """Take the slice for this size of feature from the checkpoint, its scale multiplied in.
 
         Raises:
-            UserError: If there is no such file.
-            UserError: If it has no such head, or one of another size.
+            UserError: If the file does not exist.
+            UserError: If the head is missing or has another size.
         """
         super().init_weights()
         if self.checkpoint is None:
