@@ -14,16 +14,17 @@ from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
 
 from .backbones.compile import compile_backbone
+from .cheap_start import CheapStart
 from .draws import ElasticDraws
-from .losses import cross_view_global, cross_view_local, koleo, masked_patch, same_view
+from .losses import Embeddings, coding_rate, embedding, koleo, prototype
 from .schedule import PretrainSchedule
 from .teacher import Teacher
 
-LOSS_WEIGHTS = dict(cross_view=1.0, same_view=1.0, patch=1.0, koleo=0.1)
+LOSS_WEIGHTS = dict(cross_view=1.0, same_view=1.0, patch=1.0, koleo=0.1, coding_rate=0.0)
 
 
 class Outputs(NamedTuple):
-    """A student's outputs for one batch. Lists hold the logits of each head."""
+    """A student's outputs for one batch. Lists hold the logits of each head, or its embeddings."""
 
     features: Tensor  # (2B, D), the backbone's image features of the global crops
     global_crops: list[Tensor]  # (2B, K)
@@ -59,15 +60,17 @@ class POA(BaseSelfSupervisor):
         patch_head: Config of separate heads for masked patches; ``None``: they share ``head``.
         sampler: Arguments of :class:`SubnetSampler`.
         draws: Arguments of :class:`ElasticDraws`: how many elastic students learn in a step, and their weights.
-        target: Config of the module that makes targets from teacher logits.
+        target: Config of the module that makes targets from teacher logits; ``Embeddings`` with an ``EmbeddingHead``.
         students: Which students learn.
         teachers: Which networks the teacher runs.
         intact_weight: Weight ``w`` (lambda) of the intact student.
         student_temp: Student temperature.
         loss_weights: Factors of the parts. ``cross_view`` is that of the elastic student's terms
             ``G_2 + C_2 + P_2``, ``same_view`` that of ``S``, ``patch`` that of ``P_1`` and ``P_2``, ``koleo``
-            that of the mean of ``K_1`` and ``K_2``.
+            that of the mean of ``K_1`` and ``K_2``. ``coding_rate`` (0: not computed) is that of the mean over the
+            students of :func:`coding_rate` of the first head's outputs for the global crops, which is maximised.
         schedule: Arguments of :class:`PretrainSchedule`.
+        cheap_start: Arguments of :class:`CheapStart`: smaller and fewer crops at first; ``None``: not at all.
         compile_blocks: Whether ``torch.compile`` is applied to the blocks of student and teacher.
         data_preprocessor: Config of the preprocessor.
         init_cfg: Initialisation config of MMEngine.
@@ -90,6 +93,7 @@ class POA(BaseSelfSupervisor):
         student_temp: float = 0.1,
         loss_weights: Mapping[str, float] = LOSS_WEIGHTS,
         schedule: dict | None = None,
+        cheap_start: dict | None = None,
         compile_blocks: bool = False,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
@@ -111,6 +115,7 @@ class POA(BaseSelfSupervisor):
             compile_backbone(self.backbone)
             compile_backbone(self.teacher.backbone)
         self.target = MODELS.build(target)
+        self.parts = embedding if isinstance(self.target, Embeddings) else prototype  # the functions of the loss
         self.students, self.teachers = tuple(students), tuple(teachers)
         self.sampler = SubnetSampler(backbone.space, **(sampler or {})) if 'elastic' in students else None
         self.draws = ElasticDraws(self.sampler, **(draws or {})) if self.sampler else None
@@ -119,6 +124,12 @@ class POA(BaseSelfSupervisor):
         self.intact_weight, self.student_temp = intact_weight, student_temp
         self.loss_weights = {**LOSS_WEIGHTS, **loss_weights}
         self.schedule = PretrainSchedule(**(schedule or {}))
+        self.cheap_start = CheapStart(**cheap_start) if cheap_start else None
+        if self.cheap_start and self.cheap_start.global_size and self.schedule.patch_loss(self.cheap_start.steps - 1):
+            raise UserError(
+                f'masks do not fit the smaller global crops of cheap_start: schedule.patch_loss_start must be at least '
+                f'{self.cheap_start.steps}, got {self.schedule.patch_loss_start}'
+            )
 
     def init_weights(self) -> None:
         """Initialises the student; the teacher starts as its copy."""
@@ -152,6 +163,7 @@ class POA(BaseSelfSupervisor):
             raise RuntimeError("POA's inputs have no step: train with train_cfg = dict(type='StepTrainLoop', ...)")
         step, rank, seed = (batch.pop(name) for name in ('step', 'rank', 'seed'))
         subnet = self.draws.subnets(self.sampler, step, rank, seed) if self.sampler else None
+        batch = self.cheap_start(batch, step) if self.cheap_start else batch
         temp = self.schedule.teacher_temp(step)
         losses = self.compute_losses(
             **batch, subnet=subnet, teacher_temp=temp, patch_loss=self.schedule.patch_loss(step)
@@ -298,6 +310,10 @@ class POA(BaseSelfSupervisor):
             components[f'{name}_koleo'] = koleo(crops[0]) + koleo(crops[1])
             students = len(self.students) * (1 if name == 'intact' else len(elastic))
             total = total + self.loss_weights['koleo'] * components[f'{name}_koleo'] / students
+            if self.loss_weights['coding_rate']:
+                rates = [coding_rate(crops) for crops in student.global_crops[0].chunk(2)]
+                components[f'{name}_coding_rate'] = (rates[0] + rates[1]) / 2
+                total = total - self.loss_weights['coding_rate'] * components[f'{name}_coding_rate'] / students
         components['loss'] = total
         return components
 
@@ -313,12 +329,13 @@ class POA(BaseSelfSupervisor):
         temp, num_crops = self.student_temp, len(student.features)
         num_images = num_crops // 2
         num_terms = 2 + 2 * (len(student.local_crops[0]) // num_images)  # n_g + n_l
-        across = [cross_view_global(t, s, temp) for t, s in zip(targets.global_crops, student.global_crops)]
-        local = [cross_view_local(t, s, temp) for t, s in zip(targets.global_crops, student.local_crops)]
+        across = [self.parts.cross_view_global(t, s, temp) for t, s in zip(targets.global_crops, student.global_crops)]
+        local = [self.parts.cross_view_local(t, s, temp) for t, s in zip(targets.global_crops, student.local_crops)]
         terms = {'global': torch.stack(across) / num_terms, 'local': torch.stack(local) / num_terms}
         if mask_weights is not None:
             patch = [
-                masked_patch(t, s, mask_weights, num_crops, temp) for t, s in zip(targets.patches, student.patches)
+                self.parts.masked_patch(t, s, mask_weights, num_crops, temp)
+                for t, s in zip(targets.patches, student.patches)
             ]
             terms['patch'] = torch.stack(patch)
         return terms
@@ -327,7 +344,8 @@ class POA(BaseSelfSupervisor):
         """``S``, ``(heads,)``: the elastic student against the intact one (POA, eq. 10 and 11)."""
         logits = zip(intact.global_crops, elastic.global_crops, intact.local_crops, elastic.local_crops)
         temp = self.student_temp
-        return torch.stack([same_view(i_g, e_g, temp) + same_view(i_l, e_l, temp) for i_g, e_g, i_l, e_l in logits])
+        compare = self.parts.same_view
+        return torch.stack([compare(i_g, e_g, temp) + compare(i_l, e_l, temp) for i_g, e_g, i_l, e_l in logits])
 
 
 def take_patches(patches: Tensor, indices: Tensor) -> Tensor:

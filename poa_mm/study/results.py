@@ -68,10 +68,10 @@ def make_result(
 
 
 def training_cost(cfg: Config) -> dict[str, Any]:
-    """Steps, images seen, and for POA the operations of a training, in units of 10^15."""
+    """Steps, images seen, and for POA whose steps are alike the operations of a training, in units of 10^15."""
     steps, images = cfg.train_cfg.max_iters, cfg.optim_wrapper.total_batch
     cost = dict(steps=steps, images=steps * images)
-    if issubclass(MODELS.get(cfg.model.type), POA):
+    if issubclass(MODELS.get(cfg.model.type), POA) and not cfg.model.get('cheap_start'):
         cost['petaflop'] = round(Planner(cfg, 1).run_flops() / 1e15, 6)
     return cost
 

@@ -48,16 +48,7 @@ class PrototypeHead(nn.Module):
         self, embed_dims: int, num_prototypes: int, hidden_dims: int, bottleneck_dims: int, scaled: bool
     ) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(
-            ElasticLinear(embed_dims, hidden_dims, elastic_out=False, scaled=scaled),
-            nn.GELU(),
-            nn.Linear(hidden_dims, hidden_dims),
-            nn.GELU(),
-            nn.Linear(hidden_dims, bottleneck_dims),
-        )
-        for layer in self.mlp[::2]:
-            nn.init.trunc_normal_(layer.weight, std=0.02)
-            nn.init.zeros_(layer.bias)
+        self.mlp = projection(embed_dims, hidden_dims, bottleneck_dims, scaled)
         self.last_layer = PrototypeLayer(bottleneck_dims, num_prototypes)
 
     def forward(self, x: Tensor, prototypes: Tensor) -> Tensor:
@@ -65,6 +56,21 @@ class PrototypeHead(nn.Module):
         x = self.mlp(x)
         x = F.normalize(x.float(), dim=-1, eps=1e-6 if x.dtype == torch.float16 else 1e-12)
         return F.linear(x, prototypes)
+
+
+def projection(embed_dims: int, hidden_dims: int, out_dims: int, scaled: bool) -> nn.Sequential:
+    """The MLP of a head, three layers, the first of them sliced; arguments as those of :class:`PrototypeHead`."""
+    mlp = nn.Sequential(
+        ElasticLinear(embed_dims, hidden_dims, elastic_out=False, scaled=scaled),
+        nn.GELU(),
+        nn.Linear(hidden_dims, hidden_dims),
+        nn.GELU(),
+        nn.Linear(hidden_dims, out_dims),
+    )
+    for layer in mlp[::2]:
+        nn.init.trunc_normal_(layer.weight, std=0.02)
+        nn.init.zeros_(layer.bias)
+    return mlp
 
 
 @MODELS.register_module()
