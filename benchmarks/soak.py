@@ -1,4 +1,4 @@
-"""A small run that is killed, signalled and damaged again and again, against the undisturbed one."""
+"""A small run that is killed, signalled, damaged and left without disk again and again, against the undisturbed one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import os
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -14,16 +15,26 @@ from pathlib import Path
 
 from benchmarks.command import run
 from poa_mm.arguments import positive
-from poa_mm.errors import INTERRUPTED, UserError
+from poa_mm.errors import INTERRUPTED, USER_ERROR, UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 STEP = re.compile(r'Iter\(train\) +\[ *(\d+)/')
-KINDS = ('SIGKILL', 'SIGTERM', 'SIGUSR1', 'SIGINT', 'truncated', 'flipped byte')
+ENDS = {  # exit code after each disturbance
+    'SIGKILL': -signal.SIGKILL,
+    'SIGTERM': INTERRUPTED,
+    'SIGUSR1': INTERRUPTED,
+    'SIGINT': INTERRUPTED,
+    'truncated': -signal.SIGKILL,
+    'flipped byte': -signal.SIGKILL,
+    'full disk': USER_ERROR,
+}
+KINDS = tuple(ENDS)
+IMAGES, BAD = 40, 6  # images of the folder, and how many of them cannot be read
 # A step of 20 ms, so that the time goes into the disturbances.
 TINY = (
     'total_batch=4', 'batch_size=4', 'log_interval=1',
     'model.backbone.widths=(32,64,32)', 'model.head.num_prototypes=(32,)',
-    'train_dataloader.dataset.dataset.num_samples=40', 'default_hooks.checkpoint.interval=10',
+    'default_hooks.checkpoint.interval=10',
     'default_hooks.checkpoint.max_keep_ckpts=3', 'default_hooks.first_batch=None',
 )  # fmt: skip
 
@@ -46,21 +57,27 @@ def measure(args: argparse.Namespace) -> None:
 def soak(folder: Path, steps: int, every: int, seed: int = 0, options: tuple[str, ...] = TINY) -> dict:
     """Train twice, once undisturbed.
 
+    Some of the images cannot be read, in both runs.
+
     Args:
-        folder: Receives the work dirs ``whole`` and ``disturbed``.
+        folder: Receives the work dirs ``whole`` and ``disturbed``, and ``images``.
         steps: Optimizer steps.
         every: Mean number of steps between two disturbances.
         seed: Decides on their places; the kinds take turns.
         options: ``--cfg-options``.
 
     Returns:
-        Disturbances by kind; unexpected ends (exit codes other than the signal's), steps computed twice, weights that
-        differ at the end, leftover files, growth of memory in MB and of open files over the longest life.
+        Disturbances by kind; unexpected ends (other exit codes than :data:`ENDS`, or a traceback), steps computed twice,
+        bad images met, weights that differ at the end, leftover files, growth of memory in MB and of open files over
+        the longest life.
 
     Raises:
         UserError: If the undisturbed run fails.
     """
     rng, counts = random.Random(seed), Counter(dict.fromkeys(KINDS, 0))
+    make_images(folder / 'images')
+    data = f"dict(_delete_=True,type='ImageFolder',data_root='{folder / 'images'}')"
+    options = (*options, f'train_dataloader.dataset.dataset={data}')
     whole = _Life(folder / 'whole', steps, options)
     if whole.until(steps + 1) != 0:
         raise UserError(f'the undisturbed run failed: {"".join(whole.lines[-5:])}')
@@ -69,15 +86,14 @@ def soak(folder: Path, steps: int, every: int, seed: int = 0, options: tuple[str
         kind, target = KINDS[counts.total() % len(KINDS)], done + rng.randint(1, 2 * every)
         life = _Life(place, steps, options)
         lives.append(life)
-        code = life.until(target, getattr(signal, kind, signal.SIGKILL))
+        code = life.until(target, kind, rng)
         if life.first:
             repeated += max(0, done + 1 - life.first)
             done = life.last
-        expected = {'SIGKILL': -signal.SIGKILL, 'truncated': -signal.SIGKILL, 'flipped byte': -signal.SIGKILL}
         if code == 0:
             break
         counts[kind] += 1
-        if code != expected.get(kind, INTERRUPTED):
+        if code != ENDS[kind] or any('Traceback' in line for line in life.lines):
             unexpected.append(f'{kind}: exit code {code}: {life.lines[-1].strip()}')
         if kind in ('truncated', 'flipped byte'):
             _damage(place, kind, rng)
@@ -88,6 +104,7 @@ def soak(folder: Path, steps: int, every: int, seed: int = 0, options: tuple[str
         **counts,
         unexpected=unexpected,
         steps_computed_again=repeated,
+        bad_images=sum('cannot read image' in line for life in lives for line in life.lines),
         differing_weights=_differing(folder / f'whole/iter_{steps}.pth', place / f'iter_{steps}.pth'),
         leftover_files=len([*place.glob('.*'), *place.glob('*.incomplete')]),
         steps_of_longest_life=longest.last - longest.first,
@@ -111,8 +128,8 @@ class _Life:
             start_new_session=True,
         )
 
-    def until(self, step: int, number: int = signal.SIGKILL) -> int:
-        """Send a signal when a step is logged; returns the exit code."""
+    def until(self, step: int, kind: str = 'SIGKILL', rng: random.Random | None = None) -> int:
+        """Send a signal when a step is logged, or let files grow no further; returns the exit code."""
         sent = False
         for line in self.process.stdout:
             self.lines.append(line)
@@ -124,7 +141,11 @@ class _Life:
                 self._look()
             if self.last >= step and not sent:
                 sent = True
-                self.process.send_signal(number)
+                if kind == 'full disk':  # of all files, or of the next checkpoint
+                    size = rng.choice((0, 10**5))
+                    resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (size, size))
+                else:
+                    self.process.send_signal(getattr(signal, kind, signal.SIGKILL))
         return self.process.wait()
 
     def _look(self) -> None:
@@ -135,6 +156,20 @@ class _Life:
             self.memory.append(resident)
         except OSError:  # it has just ended
             pass
+
+
+def make_images(folder: Path) -> None:
+    """Small images, the same ones every time; some files are empty, cut off, or something else."""
+    import cv2
+    import numpy as np
+
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    for number in range(IMAGES):
+        content = cv2.imencode('.png', rng.integers(0, 256, (40, 40, 3), dtype=np.uint8))[1].tobytes()
+        if number < BAD:
+            content = (b'', content[:50], b'not an image')[number % 3]
+        (folder / f'{number:02}.png').write_bytes(content)
 
 
 def _damage(place: Path, kind: str, rng: random.Random) -> None:

@@ -22,5 +22,6 @@ class RunStopped(Exception):
         self.exit_code = exit_code
 
 
+USER_ERROR = 2  # exit code: a mistake of the user, or a full disk
 NON_FINITE = 3  # exit code: too many steps in a row were not finite
 INTERRUPTED = 75  # exit code: a signal; EX_TEMPFAIL of sysexits.h, run again with --resume

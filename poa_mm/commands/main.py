@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from poa_mm.compat import DISTRIBUTIONS
-from poa_mm.errors import RunStopped, UserError
+from poa_mm.errors import USER_ERROR, RunStopped, UserError
 from poa_mm.version import __version__
 
 COMMANDS = (
@@ -31,6 +32,8 @@ COMMANDS = (
     'compare',
     'study',
 )
+# The disk, the user's share of it, or the largest allowed file.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MODULES = {'import': 'import_weights'}  # whose name is not a Python name
 
 
@@ -51,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command.
 
     A :class:`UserError` or a missing package ends the program with one sentence and exit code 2, a :class:`RunStopped`
-    with one sentence and its own; every other exception is a bug or a failure of the machine and keeps its traceback.
+    with one sentence and its own, a full disk with one sentence; every other exception is a bug or a failure of the
+    machine and keeps its traceback.
 
     Args:
         arguments: Of the command line, the name of the command first; default: those of this process.
@@ -64,6 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except RunStopped as stop:
         print(f'poa {args.command}: {stop}', file=sys.stderr)
         sys.exit(stop.exit_code)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        _stop(args.command, f'cannot write{f" {error.filename}" if error.filename else ""}: {error.strerror}')
     except ModuleNotFoundError as error:
         package = (error.name or '').partition('.')[0]
         if package not in DISTRIBUTIONS:
@@ -79,4 +87,4 @@ def _stop(command: str, sentence: str) -> None:
     if int(os.environ.get('RANK') or os.environ.get('SLURM_PROCID') or 0) > 0:
         time.sleep(3)  # a mistake that all processes find is reported by the first, and the launcher ends the others
     print(f'poa {command}: error: {sentence}', file=sys.stderr)
-    sys.exit(2)
+    sys.exit(USER_ERROR)

@@ -30,10 +30,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
+    import logging
+
     from poa_mm.config import load_config
     from poa_mm.engine.interrupt import catch_signals
     from poa_mm.launch import build_runner, enable_amp, open_data, prepare_processes, set_resume
 
+    logging.raiseExceptions = False  # a full disk is reported once, not by each line of the log
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher, args.local_rank)
     if args.vis:
         from poa_mm.visualization.backends import add_backends
