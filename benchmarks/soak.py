@@ -30,11 +30,12 @@ ENDS = {  # exit code after each disturbance
 }
 KINDS = tuple(ENDS)
 IMAGES, BAD = 40, 6  # images of the folder, and how many of them cannot be read
-# A step of 20 ms, so that the time goes into the disturbances.
+# A step of 35 ms, so that the time goes into the disturbances.
 TINY = (
-    'total_batch=4', 'batch_size=4', 'log_interval=1',
-    'model.backbone.widths=(32,64,32)', 'model.head.num_prototypes=(32,)',
-    'default_hooks.checkpoint.interval=10',
+    'total_batch=4', 'batch_size=4', 'log_interval=4',
+    'model.backbone.widths=(32,64,32)', 'model.backbone.depths=(1,2)',
+    'model.head.num_prototypes=(32,)', 'model.head.hidden_dims=32', 'model.head.bottleneck_dims=16',
+    'train_dataloader.dataset.views.local.number=1', 'default_hooks.checkpoint.interval=10',
     'default_hooks.checkpoint.max_keep_ckpts=3', 'default_hooks.first_batch=None',
 )  # fmt: skip
 
@@ -67,7 +68,7 @@ def soak(folder: Path, steps: int, every: int, seed: int = 0, options: tuple[str
         options: ``--cfg-options``.
 
     Returns:
-        Disturbances by kind; unexpected ends (other exit codes than :data:`ENDS`, or a traceback), steps computed twice,
+        Disturbances by kind; unexpected ends (exit codes other than in :data:`ENDS`, tracebacks), steps computed twice,
         bad images met, weights that differ at the end, leftover files, growth of memory in MB and of open files over
         the longest life.
 

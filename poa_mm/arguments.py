@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,19 @@ def result_folder(text: str) -> Path:
     except OSError as error:
         raise ArgumentTypeError(f'cannot write into {text}: {error.strerror}') from error
     return Path(text)
+
+
+def work_dir(text: str) -> str:
+    """A folder that exists or can be created; it is not, so that a mistake in the config leaves none behind.
+
+    Raises:
+        ArgumentTypeError: It is a file, or cannot be written.
+    """
+    place = Path(text).absolute()
+    existing = next(path for path in (place, *place.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise ArgumentTypeError(f'cannot write into {text}: {existing} is not a folder that can be written')
+    return text
 
 
 def result_file(text: str) -> str:
@@ -173,6 +187,8 @@ def add_launcher(parser: ArgumentParser) -> None:
 
 def add_launch_arguments(parser: ArgumentParser) -> None:
     """Add the options of every command that builds a runner."""
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/CONFIG_NAME)')
+    parser.add_argument(
+        '--work-dir', type=work_dir, help='folder for logs and checkpoints (default: work_dirs/CONFIG_NAME)'
+    )
     add_cfg_options(parser)
     add_launcher(parser)

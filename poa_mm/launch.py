@@ -17,6 +17,12 @@ from poa_mm.engine.recovery import find_damage, newest_intact
 from poa_mm.errors import UserError
 from poa_mm.files import load_weights
 
+# What the launchers of several processes set, and how they are started.
+LAUNCHED_BY = dict(pytorch=('RANK', 'WORLD_SIZE', 'MASTER_ADDR'), slurm=('SLURM_PROCID', 'SLURM_NTASKS'))
+START = dict(
+    pytorch='start it with torchrun or tools/dist_train.sh', slurm='start it with srun or tools/slurm_train.sh'
+)
+TRAINING = ('train_dataloader', 'train_cfg', 'optim_wrapper')  # all or none
 MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 
 
@@ -85,10 +91,16 @@ def prepare_processes(cfg: Config) -> None:
     """Start the process group over gloo on machines without a GPU, which MMEngine's launcher does not support.
 
     Raises:
-        UserError: More processes than GPUs on this machine, or Slurm without GPUs.
+        UserError: No launcher has started this process, there are more processes than GPUs on this machine, or Slurm
+            is used without GPUs.
     """
     if cfg.launcher == 'none':
         return
+    lacking = [name for name in LAUNCHED_BY[cfg.launcher] if name not in os.environ]
+    if lacking:
+        raise UserError(
+            f'--launcher {cfg.launcher} needs {", ".join(lacking)} in the environment: {START[cfg.launcher]}'
+        )
     # Left to the end of Python, gloo's threads are now and then destroyed while they run, which aborts the process.
     atexit.register(_leave_processes)
     gpus, local_rank = torch.cuda.device_count(), int(os.environ['LOCAL_RANK'])
@@ -113,9 +125,12 @@ def build_runner(cfg: Config) -> Runner:
     """Check a config and build its runner.
 
     Raises:
-        UserError: A type does not exist, or a class does not take a key.
+        UserError: A type does not exist, a class does not take a key, or a part of the training is missing.
     """
     check_config(cfg)
+    lacking = [name for name in TRAINING if cfg.get(name) is None]
+    if lacking and len(lacking) < len(TRAINING):
+        raise UserError(f'training needs {", ".join(TRAINING)}, but there is no {" and no ".join(lacking)}')
     train, logger = cfg.get('train_cfg') or {}, cfg.get('default_hooks', {}).get('logger') or {}
     if 'max_iters' in train and 'interval' in logger:  # a short trial has curves too
         logger.interval = min(logger.interval, max(1, train.max_iters // 3))

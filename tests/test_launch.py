@@ -126,8 +126,11 @@ def test_resume(tmp_path):
 def test_more_processes_than_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
-    monkeypatch.setenv('LOCAL_RANK', '2')
-    with pytest.raises(ValueError, match='it has only 2'):
+    with pytest.raises(UserError, match='needs RANK, WORLD_SIZE, MASTER_ADDR in the environment'):
+        prepare_processes(Config(dict(launcher='pytorch')))
+    for name in ('LOCAL_RANK', 'RANK', 'WORLD_SIZE', 'MASTER_ADDR'):
+        monkeypatch.setenv(name, '2')
+    with pytest.raises(UserError, match='it has only 2'):
         prepare_processes(Config(dict(launcher='pytorch')))
 
 

@@ -4,7 +4,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from poa_mm.arguments import add_branch, add_subnets, result_folder
+from poa_mm.arguments import add_branch, add_subnets, positive, result_folder
 from poa_mm.errors import UserError
 
 TOOLBOXES = 'mmpretrain, mmdet or mmseg'
@@ -28,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     folders = parser.add_argument_group(f'options of {LIBRARIES}')
     folders.add_argument(
         '--image-size',
-        type=int,
+        type=positive,
         metavar='PIXELS',
         help='side of the images that the network is written for (default: that of pre-training)',
     )

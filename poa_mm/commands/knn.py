@@ -2,6 +2,8 @@
 
 from argparse import ArgumentParser, Namespace
 
+from poa_mm.arguments import positive
+
 from .protocol import add_protocol_arguments, run_protocol
 
 
@@ -9,7 +11,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_protocol_arguments(parser)
     parser.add_argument('--k', type=int, nargs='+', dest='ks', help='numbers of neighbours (default: 10 20 100 200)')
     parser.add_argument(
-        '--at-a-time', type=int, metavar='N', help='networks evaluated in one pass over the data (default: all)'
+        '--at-a-time', type=positive, metavar='N', help='networks evaluated in one pass over the data (default: all)'
     )
 
 

@@ -39,12 +39,16 @@ MODULES = {'import': 'import_weights'}  # whose name is not a Python name
 
 def build_parser() -> ArgumentParser:
     """Return the parser of all commands; ``args.run`` is the function of the chosen one."""
-    parser = ArgumentParser('poa', description='Pre-training once for models of all sizes, for OpenMMLab.')
+    parser = ArgumentParser(
+        'poa', description='Pre-training once for models of all sizes, for OpenMMLab.', allow_abbrev=False
+    )
     parser.add_argument('--version', action='version', version=f'poa_mm {__version__}')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     for name in COMMANDS:
         module = import_module(f'poa_mm.commands.{MODULES.get(name, name)}')
-        command = commands.add_parser(name, help=module.__doc__.splitlines()[0], description=module.__doc__)
+        command = commands.add_parser(
+            name, help=module.__doc__.splitlines()[0], description=module.__doc__, allow_abbrev=False
+        )
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     return parser
@@ -53,7 +57,8 @@ def build_parser() -> ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command.
 
-    A :class:`UserError` or a missing package ends the program with one sentence and exit code 2, a :class:`RunStopped`
+    A :class:`UserError`, a config that MMEngine's registries refuse, or a missing package ends the program with one
+    sentence and exit code 2, a :class:`RunStopped`
     with one sentence and its own, a full disk with one sentence; every other exception is a bug or a failure of the
     machine and keeps its traceback.
 
@@ -72,6 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if error.errno not in DISK_FULL:
             raise
         _stop(args.command, f'cannot write{f" {error.filename}" if error.filename else ""}: {error.strerror}')
+    except (KeyError, TypeError) as error:
+        if not _raised_by_registry(error):
+            raise
+        _stop(args.command, f'the config cannot be built: {" ".join(str(error.args[0]).split())}')
     except ModuleNotFoundError as error:
         package = (error.name or '').partition('.')[0]
         if package not in DISTRIBUTIONS:
@@ -81,6 +90,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f'{package} is not installed: pip install {DISTRIBUTIONS[package]} '
             '(or pip install poa_mm[openmmlab] for all of OpenMMLab; see docs/install.md)',
         )
+
+
+def _raised_by_registry(error: Exception) -> bool:
+    """Whether MMEngine raised it while it looked up a type or passed the arguments, not something that it called."""
+    frame = error.__traceback__
+    while frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame.tb_frame.f_globals.get('__name__') == 'mmengine.registry.build_functions'
 
 
 def _stop(command: str, sentence: str) -> None:

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from poa_mm.arguments import add_branch, add_cfg_options, add_launcher, add_subnets, result_file
+from poa_mm.arguments import add_branch, add_cfg_options, add_launcher, add_subnets, not_negative, result_file
 from poa_mm.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def add_protocol_arguments(parser: ArgumentParser, thumbnails: bool = True, val:
     parser.add_argument('--batch-size', type=int, default=64, help='images at a time in each process (default: 64)')
     parser.add_argument('--workers', type=int, default=2, help='data-loading workers of each process (default: 2)')
     parser.add_argument('--amp', action='store_true', help='mixed precision: features in bfloat16')
-    parser.add_argument('--seed', type=int, help="random seed (default: the config's, or 0)")
+    parser.add_argument('--seed', type=not_negative, help="random seed (default: the config's, or 0)")
     parser.add_argument(
         '--out', type=result_file, metavar='FILE.json', help='write the result file (default: print only)'
     )

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from poa_mm.arguments import add_launch_arguments
+from poa_mm.errors import UserError
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -47,6 +48,8 @@ def run(args: Namespace) -> None:
     if args.resume:
         set_resume(cfg, args.resume)
     prepare_processes(cfg)
+    if not cfg.get('train_cfg'):
+        raise UserError(f'{args.config} has nothing to train: it lacks train_cfg, train_dataloader and optim_wrapper')
     catch_signals()  # before worker processes start
     runner = build_runner(cfg)
     open_data(runner, 'train', 'val')

@@ -25,12 +25,12 @@ from .value_check import check_ranges, check_values
 # Registries in which the types of a section are looked up.
 DATA = ('DATASETS', 'DATA_SAMPLERS', 'TRANSFORMS', 'FUNCTIONS')
 SECTIONS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(('train_cfg', 'val_cfg', 'test_cfg'), ('LOOPS',)),
     'model': ('MODELS', 'TASK_UTILS', 'WEIGHT_INITIALIZERS'),
     'data_preprocessor': ('MODELS',),
     'model_wrapper_cfg': ('MODEL_WRAPPERS',),
     **dict.fromkeys(('train_dataloader', 'val_dataloader', 'test_dataloader'), DATA),
     **dict.fromkeys(('val_evaluator', 'test_evaluator'), ('METRICS', 'EVALUATOR')),
-    **dict.fromkeys(('train_cfg', 'val_cfg', 'test_cfg'), ('LOOPS',)),
     'optim_wrapper': ('OPTIM_WRAPPERS', 'OPTIMIZERS'),
     'param_scheduler': ('PARAM_SCHEDULERS',),
     **dict.fromkeys(('default_hooks', 'custom_hooks'), ('HOOKS',)),
@@ -74,17 +74,18 @@ def check_config(cfg: Config) -> None:
     """
     content = cfg.to_dict()
     check_values(content, Runner.__init__, '')
-    for section in SECTIONS.keys() & content.keys():
+    for section in filter(content.__contains__, SECTIONS):
         if not isinstance(content[section], dict | list | tuple | type(None)):
             raise UserError(f'{section} must be a dict or a list of dicts, got {content[section]!r}')
         _check(content[section], Place(section, section, content.get('default_scope')))
     for name, target in dict(randomness=Runner.set_randomness, log_processor=LogProcessor).items():
         if isinstance(content.get(name), dict) and 'type' not in content[name]:
             _check_keys(content[name], [target], name)
+    check_ranges((content.get('env_cfg') or {}).get('mp_cfg') or {}, 'env_cfg.mp_cfg')
     for name in ('train', 'val', 'test'):
         loader, loop = content.get(f'{name}_dataloader'), content.get(f'{name}_cfg')
         if isinstance(loader, dict):
-            _check_keys(loader, [DataLoader], f'{name}_dataloader', {'num_batch_per_epoch'})
+            _check_loader(loader, f'{name}_dataloader')
         if isinstance(loop, dict) and 'type' not in loop:
             kinds = dict(
                 train='EpochBasedTrainLoop' if loop.get('by_epoch') else 'IterBasedTrainLoop',
@@ -103,16 +104,29 @@ def _check(node: Any, place: Place) -> None:
             extra |= _check_constructor(node, place)
         if 'type' in node:
             kind = node['type']
+            if not (isinstance(kind, str) or callable(kind)):
+                raise UserError(f'{place.key}.type must be the name of a class, got {kind!r}')
             targets = _find(kind, place, SECTIONS[place.section]) if isinstance(kind, str) else [kind]
             _check_keys(node, targets, place.key, extra)
         else:
             check_ranges(node, place.key)
         for name, child in node.items():
+            if place.key == 'default_hooks' and isinstance(child, dict) and 'type' not in child:
+                others = [other for other in node if other != name]
+                raise UserError(f'default_hooks.{name} has no type{_near(name, others)}')
             if name not in OTHER_LOOKUPS:
                 _check(child, place.child(name))
     elif isinstance(node, (list, tuple)):
         for i, child in enumerate(node):
             _check(child, place.child(i))
+
+
+def _check_loader(node: Mapping[str, Any], key: str) -> None:
+    """Check what goes to PyTorch's ``DataLoader``."""
+    _check_keys(node, [DataLoader], key, {'num_batch_per_epoch'})
+    kind = (node.get('collate_fn') or {}).get('type') if isinstance(node.get('collate_fn'), dict) else None
+    if isinstance(kind, str) and registries.FUNCTIONS.get(kind) is None:
+        raise UserError(f'{key}.collate_fn.type: there is no {kind!r}; functions of poa_mm are named poa_mm.{kind}')
 
 
 def _check_constructor(node: Mapping[str, Any], place: Place) -> set[str]:
@@ -181,6 +195,8 @@ def _check_keys(node: Mapping[str, Any], targets: Iterable[Callable], key: str, 
         unknown = [] if allowed is None else [name for name in node if name not in {*allowed, *REMOVED, *removed}]
         if not unknown:
             check_values(node, target, key)
+            for path, inner in getattr(target, 'nested_arguments', {}).items():
+                _check_nested(node, path, inner, key)
             return
         wrong.append((unknown[0], target, allowed))
     if not wrong:
@@ -190,6 +206,14 @@ def _check_keys(node: Mapping[str, Any], targets: Iterable[Callable], key: str, 
         f'{key}.{name} is not an argument of {target.__name__}{_near(name, allowed)}; '
         f'it takes {", ".join(sorted(allowed))}'
     )
+
+
+def _check_nested(node: Mapping[str, Any], path: str, target: Callable, key: str) -> None:
+    """Check a dict that a class passes to another one; ``path`` is where it is in the config of the first."""
+    for name in path.split('.'):
+        node = node.get(name) if isinstance(node, dict) else None
+    if isinstance(node, dict):
+        _check_keys(node, [target], f'{key}.{path}')
 
 
 @cache
@@ -260,5 +284,6 @@ def _constants(nodes: list[ast.expr]) -> set[str]:
 
 
 def _near(name: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=3)
+    names = {each.lower(): each for each in known}
+    near = [names[each] for each in difflib.get_close_matches(name.lower(), names, n=3)]
     return f'; near are {", ".join(near)}' if near else ''

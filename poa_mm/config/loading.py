@@ -15,7 +15,7 @@ from poa_mm.compat import DISTRIBUTIONS
 from poa_mm.errors import UserError
 
 from .recipes import find_config
-from .variables import ConfigFile, config_files, read_with_variables
+from .variables import ConfigFile, config_files, evaluate, read_with_variables
 
 TOOLBOXES = {'mmpretrain', 'mmdet', 'mmseg'}
 
@@ -51,7 +51,9 @@ def load_config(path: str, options: dict[str, Any], work_dir: str | None, launch
     files = config_files(path)
     check_names(files)
     variables = {name: value for name, value in options.items() if name not in READ and _assigned(name, files)}
-    cfg = read_with_variables(path, files, variables) if variables else Config.fromfile(path)
+    cfg = read_with_variables(path, files, variables) if variables else evaluate(path)
+    if 'launcher' in options or (work_dir and 'work_dir' in options):
+        raise UserError('--cfg-options takes neither launcher nor a second work_dir: give --launcher and --work-dir')
     for key, value in options.items():
         if key in variables:
             continue

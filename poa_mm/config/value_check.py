@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import logging
+import math
 import types
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -20,7 +22,7 @@ def _numbers(allowed: Callable[[float], bool]) -> Callable[[Any], bool]:
             return all(map(check, value.values()))
         if isinstance(value, list | tuple):
             return all(map(check, value))
-        return _is_number(value) and bool(allowed(value))
+        return _is_number(value) and math.isfinite(value) and bool(allowed(value))
 
     return check
 
@@ -32,6 +34,8 @@ def _pair(value: Any) -> bool:
 POSITIVE = _numbers(lambda x: x > 0), 'above 0'
 NOT_NEGATIVE = _numbers(lambda x: x >= 0), 'at least 0'
 FROM_1 = _numbers(lambda x: x >= 1 and x == int(x)), 'an integer of at least 1'
+LEVELS = [name for name in logging.getLevelNamesMapping() if name not in ('NOTSET', 'WARN', 'FATAL')]
+START_METHODS = ('fork', 'spawn', 'forkserver')
 # By name of the argument, the same in our classes, PyTorch's and OpenMMLab's.
 RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     'drop_path_rate': (_numbers(lambda x: 0 <= x < 1), 'at least 0 and below 1'),
@@ -41,10 +45,17 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     'interval': (_numbers(lambda x: x == -1 or (x >= 1 and x == int(x))), 'an integer of at least 1, or -1 for never'),
     'seed': (_numbers(lambda x: 0 <= x < 2**32 and x == int(x)), 'an integer from 0 to 2^32 - 1'),
     'num_workers': (_numbers(lambda x: x >= 0 and x == int(x)), 'an integer of at least 0'),
+    'log_level': (lambda x: x in LEVELS, f'one of {", ".join(LEVELS)}'),
+    'vis_backends': (lambda x: isinstance(x, list | tuple), 'a list of dicts'),
+    'mp_start_method': (lambda x: x in START_METHODS, f'one of {", ".join(START_METHODS)}'),
     **dict.fromkeys(('lr', 'student_temp', 'max_norm'), POSITIVE),
-    **dict.fromkeys(('weight_decay', 'loss_weights', 'warmup', 'temp_steps', 'patch_loss_start'), NOT_NEGATIVE),
+    **dict.fromkeys(
+        ('weight_decay', 'loss_weights', 'warmup', 'temp_steps', 'patch_loss_start', 'final'), NOT_NEGATIVE
+    ),
     **dict.fromkeys(('head_dim', 'patch_size', 'num_prototypes', 'hidden_dims', 'bottleneck_dims'), FROM_1),
-    **dict.fromkeys(('img_size', 'batch_size', 'total_batch', 'max_iters', 'max_epochs', 'grid'), FROM_1),
+    **dict.fromkeys(
+        ('img_size', 'batch_size', 'total_batch', 'max_iters', 'max_epochs', 'grid', 'window_size'), FROM_1
+    ),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,8 @@ class ConfigFile:
         """
         if not path.is_file():
             raise UserError(f'config {str(path)!r} does not exist')
+        if path.suffix != '.py':
+            raise UserError(f'config {str(path)!r} must be a Python file, .py')
         text = path.read_text(encoding='utf-8')
         try:
             tree = ast.parse(text)
@@ -77,17 +80,39 @@ def config_files(path: str | Path) -> list[ConfigFile]:
     """A config and all its bases, each once, the config first.
 
     Raises:
-        UserError: One of them does not exist or is not valid Python.
+        UserError: One of them does not exist, is not valid Python, or is a base of itself.
     """
 
-    def walk(path: Path) -> Iterator[ConfigFile]:
+    def walk(path: Path, above: tuple[Path, ...] = ()) -> Iterator[ConfigFile]:
+        if path in above:
+            raise UserError(f'config {str(path)!r} is a base of itself')
         file = ConfigFile.read(path)
         yield file
         for base in file.bases:
             if isinstance(base, Path) and base.suffix == '.py':
-                yield from walk(base)
+                yield from walk(base, (*above, path))
 
     return list({file.path: file for file in walk(Path(path).expanduser().resolve())}.values())
+
+
+def evaluate(path: str | Path) -> Config:
+    """Run a config.
+
+    Raises:
+        UserError: A line of it raises an exception; those that come from this package's own code pass.
+    """
+    try:
+        return Config.fromfile(path)
+    except (UserError, ImportError):
+        raise
+    except Exception as error:  # a config is a program
+        frames = traceback.extract_tb(error.__traceback__)
+        last = max((i for i, frame in enumerate(frames) if frame.name == '<module>'), default=None)
+        own = Path(__file__).parents[1].as_posix()
+        if last is None or any(frame.filename.startswith(own) for frame in frames[last + 1 :]):
+            raise
+        place = frames[last]
+        raise UserError(f'{Path(place.filename).name}, line {place.lineno}: {type(error).__name__}: {error}') from error
 
 
 def read_with_variables(path: str, files: list[ConfigFile], values: Mapping[str, Any]) -> Config:
@@ -112,7 +137,7 @@ def read_with_variables(path: str, files: list[ConfigFile], values: Mapping[str,
             text = file.path.parent.as_posix().join(re.split(r'\{\{\s*fileDirname\s*\}\}', text))
             copies[file.path].parent.mkdir()
             copies[file.path].write_text(text, encoding='utf-8')
-        cfg = Config.fromfile(copies[files[0].path])
+        cfg = evaluate(copies[files[0].path])
     return Config(cfg._cfg_dict, cfg_text=cfg.text, filename=path, env_variables=cfg.env_variables)
 
 

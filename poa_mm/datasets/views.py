@@ -46,6 +46,8 @@ class ViewsDataset(Dataset):
                 local=dict(size=96, scale=(0.05, 0.32), blur=0.5, number=8)))
     """
 
+    nested_arguments = {f'views.{kind}': View for kind in KINDS}  # for the check of configs
+
     def __init__(self, dataset: dict | Sized, views: dict[str, dict]) -> None:
         if sorted(views) != sorted(KINDS):
             raise UserError(f'views are {sorted(views)}: exactly {list(KINDS)} are allowed.')

@@ -228,3 +228,5 @@ def check_pretraining(cfg: Config) -> None:
     found = MODELS.get(kind) if isinstance(kind, str) else kind
     if not (isinstance(found, type) and issubclass(found, POA)):
         raise UserError(f'what can be counted is POA pre-training, not {getattr(kind, "__name__", kind)}')
+    if not (cfg.get('optim_wrapper') and cfg.get('train_dataloader') and cfg.get('train_cfg')):
+        raise UserError(f'{cfg.filename} has nothing to train with: train_dataloader, train_cfg and optim_wrapper')

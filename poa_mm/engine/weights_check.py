@@ -15,9 +15,6 @@ def check_weights(model: nn.Module, checkpoint: str) -> None:
     Raises:
         UserError: If a weight is missing or has another shape, or the file is an extracted sub-network.
     """
-    with open(checkpoint, 'rb') as file:
-        if file.read(2) != b'PK':
-            return  # PyTorch's format until 1.5, which MMEngine reads
     contents = load_weights(checkpoint)
     if is_extracted(contents):
         name = contents['meta']['subnet']

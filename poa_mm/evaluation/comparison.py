@@ -250,7 +250,7 @@ def merge_settings(
     if not learns and 'train' not in options:
         own = {key: value for key, value in own.items() if key != 'train'}
     elif ('train' in options) != ('val' in options):
-        raise UserError('--train and --val go together: give both, or neither')
+        raise UserError(f'train and val of {name} go together: give both, or neither')
     return {**defaults, **own, **options}
 
 

@@ -120,7 +120,7 @@ def _complete(settings: dict[str, Any]) -> list[Variant]:
     """Fill in the settings that follow from the crop; all corruptions."""
     crop = settings['crop']
     even = divisors(crop)
-    settings['patches'] = settings['patches'] or even[-1]
+    settings['patches'] = even[-1] if settings['patches'] is None else settings['patches']
     grids = sorted(set(map(read_grid, settings['grids'] or even)), key=lambda grid: (grid[0] * grid[1], grid))
     settings['grids'] = [rows if rows == columns else _level_name((rows, columns)) for rows, columns in grids]
     settings['ratios'] = sorted(set(settings['ratios']))

@@ -76,8 +76,10 @@ class POA(BaseSelfSupervisor):
         init_cfg: Initialisation config of MMEngine.
 
     Raises:
-        UserError: If branches, weights and ``intact_weight`` do not fit together.
+        UserError: If branches, weights and ``intact_weight`` do not fit together, or a head does not fit the backbone.
     """
+
+    nested_arguments = dict(schedule=PretrainSchedule, sampler=SubnetSampler)  # for the check of configs
 
     def __init__(
         self,
@@ -103,6 +105,10 @@ class POA(BaseSelfSupervisor):
         head, patch_head = (
             MODELS.build({'embed_dims': backbone.feature_dims(), **cfg}) if cfg else None for cfg in (head, patch_head)
         )
+        if head.embed_dims != backbone.feature_dims():
+            raise UserError(
+                f'head.embed_dims must be {backbone.feature_dims()}, as of the backbone, got {head.embed_dims}'
+            )
         super().__init__(
             backbone=backbone,
             head=head,

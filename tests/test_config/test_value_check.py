@@ -34,7 +34,7 @@ VIEWS = 'train_dataloader.dataset.views.local'
         ('model.loss_weights', dict(koleo=-1), 'must be at least 0'),
         ('model.loss_weights', dict(koleo='a'), 'must be at least 0'),
         ('model.sampler', 3, 'must be a dict or None'),
-        ('model.schedule.patch_loss_start', 'x', 'must be at least 0'),
+        ('model.schedule.patch_loss_start', 'x', 'must be an integer or None'),
         ('optim_wrapper.paramwise_cfg', dict(layer_decay_rate=9), 'must be above 0 and at most 1, got 9'),
         ('optim_wrapper.optimizer.lr', '0.004', "must be above 0, got '0.004'"),
         ('optim_wrapper.optimizer.lr', -1, 'must be above 0'),

@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
+from torch import Tensor, nn
 
 from poa_mm.datasets.sampler import SeededInfiniteSampler
 from poa_mm.datasets.views import ViewsDataset
@@ -34,7 +35,8 @@ class StartCheckHook(Hook):
     - :class:`TeacherEMAHook`: without it the teacher, which extraction takes, never moves;
     - schedules that do not end before the run;
     - of ``load_from``, a checkpoint of the same networks;
-    - a mask grid that fits the crops, which otherwise is found only when the masked-patch loss starts.
+    - crops that the backbone can take, at least one of them local, and a mask grid that fits the global ones, which
+      otherwise is found only when the masked-patch loss starts.
 
     Raises:
         UserError: One of these is not so.
@@ -55,7 +57,7 @@ class StartCheckHook(Hook):
         check_schedules(runner)
         if runner._load_from and not runner._resume:
             check_start(runner._load_from, model)
-        check_mask_grid(runner, model)
+        check_crops(runner, model)
 
 
 def check_sampler(runner: Runner) -> None:
@@ -116,30 +118,42 @@ def check_start(path: str, model: POA) -> None:
         )
 
 
-def check_mask_grid(runner: Runner, model: POA) -> None:
-    """Run the smallest network on one empty image with an empty mask.
+def check_crops(runner: Runner, model: POA) -> None:
+    """Run the smallest network on one empty image of each size, the global one with an empty mask.
 
     Raises:
-        UserError: The grid of ``collate_fn`` does not fit the global crops.
+        UserError: There are no local crops, the backbone cannot take the crops, or the grid of ``collate_fn`` does not
+            fit the global ones.
     """
-    grid = getattr(runner.train_dataloader.collate_fn, 'keywords', {}).get('grid')
     dataset = runner.train_dataloader.dataset
-    if grid is None or not isinstance(dataset, ViewsDataset):
+    if not isinstance(dataset, ViewsDataset):
         return
-    size = dataset.views['global_1'].size
-    parameter = next(model.parameters())
-    image = torch.zeros(1, 3, size, size, device=parameter.device)
-    masks = torch.zeros(1, grid[0] * grid[1], dtype=torch.bool, device=parameter.device)
-    backbone = model.teacher.backbone
+    size, local = dataset.views['global_1'].size, dataset.views['local']
+    views = 'train_dataloader.dataset.views'
+    if local.number < 1:
+        raise UserError(f'{views}.local.number must be at least 1, got {local.number}')
+    grid = getattr(runner.train_dataloader.collate_fn, 'keywords', {}).get('grid')
+    masks = None if grid is None else torch.zeros(1, grid[0] * grid[1], dtype=torch.bool)
+    in_collate = f'train_dataloader.collate_fn.grid={grid and tuple(grid)} does not fit global crops of {size} px'
+    for problem, side, mask in (
+        (f'{views}.global_1.size={size} does not fit the backbone', size, None),
+        (f'{views}.local.size={local.size} does not fit the backbone', local.size, None),
+        (in_collate, size, masks),
+    ):
+        try:
+            if mask is not None and grid[0] != grid[1]:
+                raise UserError('crops are square')
+            _try_crop(model.teacher.backbone, side, mask)
+        except UserError as error:
+            raise UserError(f'{problem}: {error}') from error
+
+
+@torch.no_grad()
+def _try_crop(backbone: nn.Module, side: int, mask: Tensor | None) -> None:
+    device = next(backbone.parameters()).device
     training = backbone.training
     try:
-        if grid[0] != grid[1]:
-            raise UserError('crops are square')
-        with torch.no_grad():
-            backbone.eval()([image], masks, backbone.space.smallest)
-    except UserError as error:
-        raise UserError(
-            f'train_dataloader.collate_fn.grid={tuple(grid)} does not fit global crops of {size} px: {error}'
-        ) from error
+        image = torch.zeros(1, 3, side, side, device=device)
+        backbone.eval()([image], mask if mask is None else mask.to(device), backbone.space.smallest)
     finally:
         backbone.train(training)

@@ -99,6 +99,7 @@ class MultiPrototypeHead(BaseModule):
         super().__init__()
         if not num_prototypes:
             raise UserError('num_prototypes must list at least one head')
+        self.embed_dims = embed_dims
         self.heads = nn.ModuleList(
             PrototypeHead(embed_dims, k, hidden_dims, bottleneck_dims, scaled) for k in num_prototypes
         )

@@ -1,5 +1,6 @@
 """What would silently train wrongly is found before the first step."""
 
+import dataclasses
 from functools import partial
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ from mmengine.dataset import InfiniteSampler
 
 from poa_mm.datasets import DemoDataset, SeededInfiniteSampler, ViewsDataset, multi_crop_collate
 from poa_mm.engine.hooks import TeacherEMAHook
-from poa_mm.engine.hooks.start_check import check_mask_grid, check_sampler, check_schedules, check_start
+from poa_mm.engine.hooks.start_check import check_crops, check_sampler, check_schedules, check_start
 from poa_mm.engine.schedulers import CosineLR
 from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
@@ -97,8 +98,20 @@ def test_load_from_of_another_network(other, message, tmp_path):
 def test_mask_grid(backbone, size, fits, others):
     network = model(backbone).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    check_mask_grid(runner_of(size, fits), network)
+    check_crops(runner_of(size, fits), network)
     assert network.training and all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     for grid in others:
         with pytest.raises(UserError, match=rf'grid=\({grid[0]}, {grid[1]}\) does not fit global crops of {size} px'):
-            check_mask_grid(runner_of(size, grid), network)
+            check_crops(runner_of(size, grid), network)
+
+
+def test_crops_that_the_backbone_cannot_take():
+    runner = runner_of(16, (2, 2))
+    views = runner.train_dataloader.dataset.views
+    for change, message in (
+        (dict(size=20), 'views.local.size=20 does not fit the backbone'),
+        (dict(number=0), 'views.local.number must be at least 1, got 0'),
+    ):
+        runner.train_dataloader.dataset.views = {**views, 'local': dataclasses.replace(views['local'], **change)}
+        with pytest.raises(UserError, match=message):
+            check_crops(runner, model())
