@@ -33,7 +33,7 @@ demo: $(STAMP)  ## Pre-train a small elastic ViT on generated images, extract an
 	$(RUN) $(BIN)/python tools/report.py $(DEMO)/knn.json --out $(DEMO)
 
 test: $(STAMP)  ## Run the tests
-	$(RUN) $(BIN)/python -m pytest
+	$(RUN) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses=4 --dist loadfile
 
 lint: $(STAMP)  ## Check style and formatting
 	$(BIN)/ruff check .

@@ -79,6 +79,6 @@ setup(
         'tensorboard': ['tensorboard'],
         'export': EXPORT,
         'docs': ['sphinx>=8.1', 'myst-parser>=4', 'furo>=2024.8'],
-        'dev': ['pytest>=7', 'ruff>=0.6', 'packaging>=22', 'build>=1', 'twine>=6'],
+        'dev': ['pytest>=7', 'pytest-xdist>=3', 'ruff>=0.6', 'packaging>=22', 'build>=1', 'twine>=6'],
     },
 )
