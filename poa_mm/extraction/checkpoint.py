@@ -58,7 +58,8 @@ def load_pretrained(
     if own_cfg is not None:
         model = own_cfg.get('model') or {}
         for part in ('backbone', 'data_preprocessor'):
-            check_registered(model.get(part), f'the config in {checkpoint}')
+            # init_cfg is not used: the weights are those of the checkpoint.
+            check_registered({**(model.get(part) or {}), 'init_cfg': None}, f'the config in {checkpoint}')
     elif cfg is None:
         raise UserError(f'{checkpoint} holds no config: give the config that it was trained with')
     backbone = build_backbone(own_cfg or cfg)

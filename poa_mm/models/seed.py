@@ -3,22 +3,21 @@ ICLR 2021), which the paper compares with (POA, table 4)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from mmengine.dist import all_gather
-from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from torch import Tensor, nn
 
 from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
 
-from .backbones import FrozenBackbone
+from .distiller import Distiller
 
 
 @MODELS.register_module()
-class SEED(BaseSelfSupervisor):
+class SEED(Distiller):
     """A student learns to find the same neighbours in a queue of features as a frozen teacher.
 
     Both see the same view. The teacher's L2-normalised features fill a queue; the similarities of an image to the
@@ -26,8 +25,6 @@ class SEED(BaseSelfSupervisor):
     drawn towards the teacher's::
 
         - mean over images of  sum softmax(t Q / teacher_temp) log softmax(s Q / student_temp)
-
-    The teacher is not part of the checkpoints: its ``init_cfg`` is read at every start.
 
     Args:
         backbone: Config of the student, an elastic backbone of one size; ``init_cfg`` may name a file to start from.
@@ -63,36 +60,13 @@ class SEED(BaseSelfSupervisor):
                 'queue_size must be at least 1 and temperatures positive, got '
                 f'{queue_size}, {teacher_temp} and {student_temp}'
             )
-        super().__init__(
-            backbone=MODELS.build(backbone),
-            data_preprocessor=MODELS.build(data_preprocessor or dict(type='MultiCropPreprocessor')),
-            init_cfg=init_cfg,
-        )
-        if len(self.backbone.space) != 1:
-            raise UserError(f'the student of SEED has one size, but this backbone has {len(self.backbone.space)}')
-        # In a list, to keep it out of the model's parameters and checkpoints.
-        self._teacher = [MODELS.build(teacher)]
+        super().__init__(backbone, teacher, data_preprocessor, init_cfg)
         self.teacher_temp, self.student_temp = teacher_temp, student_temp
         dims = self.backbone.feature_dims()
         hidden = hidden_dims or dims
         self.projector = nn.Sequential(nn.Linear(dims, hidden), nn.ReLU(), nn.Linear(hidden, teacher_dims))
         self.register_buffer('queue', F.normalize(torch.randn(queue_size, teacher_dims), dim=1))
         self.register_buffer('queue_end', torch.zeros(1, dtype=torch.int64))
-
-    @property
-    def teacher(self) -> FrozenBackbone:
-        """The frozen teacher."""
-        return self._teacher[0]
-
-    def _apply(self, fn: Callable, *args, **kwargs) -> SEED:
-        """Moves the teacher to where the model is moved."""
-        self.teacher._apply(fn, *args, **kwargs)
-        return super()._apply(fn, *args, **kwargs)
-
-    def init_weights(self) -> None:
-        """Initialises the student, and the teacher from its file."""
-        super().init_weights()
-        self.teacher.init_weights()
 
     def loss(self, inputs: dict[str, Tensor], data_samples: None = None) -> dict[str, Tensor]:
         """Loss of the global crops ``(N, 3, H, W)`` of a batch from ``multi_crop_collate``."""

@@ -177,7 +177,7 @@ def _runs(row: str, entry: Any, shared: Mapping[str, Any], subnets: Sequence[str
             recipe=recipe,
             options={**options, **own},
             command=[word.replace('{size}', size) for word in command.split()],
-            output=entry.get('output', ''),
+            output=entry.get('output', '').replace('{size}', size),
             subnets=chosen,
             untrained=untrained,
             judged=entry.get('judged', True),

@@ -19,7 +19,7 @@ runs:
       128x5:
   files:
     command: 'poa extract {poa} --subnets {size} --out {folder}'
-    output: net.pth
+    output: '{size}.pth'
     judged: false
     each: {64x2: }
   seed: {recipe: seed_vit_small, options: {teacher_file: '{files/64x2}'}}
@@ -45,7 +45,12 @@ def test_runs_take_shared_options_and_those_of_their_size(read):
     assert small.options == {'steps': 4, 'data_root': '{images}', 'model.backbone.widths': [64]}
     assert large.options == {'steps': 4, 'data_root': '{images}'}
     assert files.command == ['poa', 'extract', '{poa}', '--subnets', '64x2', '--out', '{folder}']
-    assert files.placeholders() == {'poa', 'folder'} and not files.judged and files.options == {}
+    assert (
+        files.placeholders() == {'poa', 'folder'}
+        and files.output == '64x2.pth'
+        and not files.judged
+        and files.options == {}
+    )
     assert seed.placeholders() == {'files/64x2', 'images'}
     assert study.labels == {'poa': 'one run', 'alone': 'alone', 'files': 'files', 'seed': 'seed'}
     assert study.judge == {'knn': {'k': [3]}} and study.compare == [('poa', 'alone')]
@@ -70,7 +75,7 @@ def test_only_takes_rows_runs_and_what_they_need(read):
         ('title: Sizes', 'title: [', 'is not YAML'),
         ('label: one run', 'lable: one run', r"run poa has unknown keys \['lable'\]"),
         ('recipe: poa_demo, options', 'options', 'run poa needs a recipe, or a command and its output'),
-        ('output: net.pth', '', 'run files needs a recipe, or a command and its output'),
+        ("output: '{size}.pth'", '', 'run files needs a recipe, or a command and its output'),
         ('[[poa, alone]]', '[[poa, alones]]', "compares or draws 'alones', which does not exist; near are alone"),
         ('[[poa, alone]]', '[[poa]]', 'must list pairs of rows'),
         ('{files/64x2}', '{files}', "run seed of .* uses 'files', which does not exist; near are file, files/64x2"),
