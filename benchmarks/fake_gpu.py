@@ -25,9 +25,12 @@ from torch.utils.flop_counter import flop_registry
 
 from poa_mm.config import load_config
 from poa_mm.engine.memory import GPU_FP32, FakeMode, gpu_attention
+from poa_mm.models import compiling
 from poa_mm.models.poa import POA
 
 from . import operations, training
+from .fusion import READS, REDUCTIONS, Operation, fuse
+from .regions import Regions, Values
 
 aten = torch.ops.aten
 CPU, GPU = torch.device('cpu'), torch.device('cuda:0')
@@ -53,18 +56,16 @@ KINDS = {
     'copies': ('cat', 'clone', 'copy_', 'roll', 'stack', 'slice_backward', 'select_backward', 'constant_pad', 'index'),
     'sums and adds': ('sum', 'add'),
 }
-WRITES_NOTHING = ('empty', 'new_empty', 'empty_like', 'empty_strided', 'new_empty_strided', 'detach', 'device')
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One kernel: floating-point operations and bytes read and written."""
-
-    name: str
-    category: str
-    flops: int
-    bytes: int
-    half: bool
+WRITES_NOTHING = (
+    '_unsafe_view',
+    'empty',
+    'new_empty',
+    'empty_like',
+    'empty_strided',
+    'new_empty_strided',
+    'detach',
+    'device',
+)
 
 
 @dataclass
@@ -74,7 +75,7 @@ class Trace:
     Attributes:
         images: Images of the step.
         subnet: The elastic student.
-        operations: All operations on the device.
+        operations: All kernels on the device: operations, and what is made of those that are compiled.
     """
 
     images: int
@@ -117,7 +118,7 @@ def trace(path: str, options: dict, batch_size: int | None = None, subnet: str =
         stack.enter_context(mock.patch.object(POA, 'init_weights', lambda model: None))  # there are no values
         step = training.TrainingStep(cfg, GPU, subnet, batch_size)
         step()
-    return Trace(step.images, str(step.subnet), recorder.operations)
+    return Trace(step.images, str(step.subnet), fuse(recorder.operations))
 
 
 @contextmanager
@@ -131,6 +132,10 @@ def fake_gpu() -> Iterator[Recorder]:
             (FakeTensor, 'device', property(lambda t: GPU if on_device(t) and not recorder.running else device(t))),
             (torch, 'autocast', lambda device_type, **how: autocast('cpu', **how)),
             (torch.nn.Module, 'to', moved),
+            (torch.nn.Module, 'compile', lambda module, **how: recorder.regions.compile_module(module, **how)),
+            (torch, 'compile', recorder.regions.compile),
+            (torch.compiler, 'is_compiling', recorder.regions.is_compiling),
+            (compiling, 'missing_compiler', lambda device: None),
             (sys.modules['torch.nn.utils.clip_grad'], '_group_tensors_by_device_and_dtype', grouped),
             (sys.modules['torch.optim.optimizer'], '_group_tensors_by_device_and_dtype', grouped),
         ]:
@@ -252,6 +257,7 @@ class Recorder(TorchDispatchMode):
         self.caller = ('', '')
         self.factory: torch.device | None = None
         self.running = False  # PyTorch itself must see where the fake tensors are
+        self.regions, self.values = Regions(), Values()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -288,21 +294,37 @@ class Recorder(TorchDispatchMode):
             return self.caller
         return node.metadata.get('caller', self.caller)
 
-    @staticmethod
-    def operation(func, category: str, args: tuple, kwargs: dict, outputs: list[Tensor], out) -> Operation:
+    def operation(self, func, category: str, args: tuple, kwargs: dict, outputs: list[Tensor], out) -> Operation:
         """Counts one call."""
         inputs = {id(t): t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
         arguments = zip(func._schema.arguments, args)
         mutated = [value for argument, value in arguments if argument.alias_info and argument.alias_info.is_write]
         written = {id(t): t for t in [*outputs, *tree_leaves(mutated)] if isinstance(t, Tensor)}
         kind = func.overloadpacket
+        sizes = {id(t): size(t) for t in inputs.values()}
+        if kind.__name__ in READS:  # not more than what it writes
+            sizes[id(args[0])] = min(size(args[0]), args[0].element_size() * outputs[0].numel())
+        reads = tuple(self.values.read(t, sizes[id(t)]) for t in inputs.values())
+        writes = tuple(self.values.write(t, size(t)) for t in written.values())
         return Operation(
             kind.__name__,
             category,
             flop_registry[kind](*args, **kwargs, out_val=out) if kind in flop_registry else 0,
-            sum(size(t) for t in [*inputs.values(), *written.values()]),
+            sum(access.bytes for access in reads + writes),
             any(t.dtype in (torch.bfloat16, torch.float16) for t in inputs.values()),
+            self.regions.of_now(),
+            reads,
+            writes,
+            reduces_over_rows(kind.__name__, args, outputs),
         )
+
+
+def reduces_over_rows(name: str, args: tuple, outputs: list[Tensor]) -> bool:
+    """Whether an operation sums its input over leading axes, as for the gradient of a bias."""
+    if name not in REDUCTIONS or not isinstance(args[0], Tensor):
+        return False
+    x, out = args[0], outputs[0]
+    return 1 < out.numel() < x.numel() and out.shape[-1:] == x.shape[-1:]
 
 
 def category(name: str, file: str, owner: str) -> str:

@@ -10,6 +10,7 @@ default_hooks = dict(
     checkpoint=dict(type='AtomicCheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     first_batch=dict(type='FirstBatchHook', number=6),
+    warm_up=dict(type='WarmUpHook'),
 )
 log_processor = dict(by_epoch=False, window_size=50)
 log_level = 'INFO'

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from poa_mm.arguments import add_launch_arguments
+from poa_mm.environment import set_environment
 from poa_mm.errors import UserError
 
 
@@ -33,6 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     import logging
 
+    set_environment()  # before PyTorch is imported, which reads it
     from poa_mm.config import load_config
     from poa_mm.engine.interrupt import catch_signals
     from poa_mm.launch import build_runner, enable_amp, open_data, prepare_processes, set_resume

@@ -9,6 +9,7 @@ from .hooks import (
     LazyRuntimeInfoHook,
     ProgressHook,
     TeacherEMAHook,
+    WarmUpHook,
 )
 from .loops import StepTrainLoop
 from .optim_constructor import LayerDecayOptimWrapperConstructor
@@ -35,6 +36,7 @@ __all__ = [
     'ShardedAdamW',
     'StepTrainLoop',
     'TeacherEMAHook',
+    'WarmUpHook',
     'cosine',
     'full_length',
 ]

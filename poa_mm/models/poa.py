@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
+from mmengine.logging import print_log
 from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from torch import Tensor
 
@@ -13,8 +15,8 @@ from poa_mm.elastic import Subnet, SubnetSampler
 from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
 
-from .backbones.compile import compile_backbone
 from .cheap_start import CheapStart
+from .compiling import compile_backbone, missing_compiler
 from .draws import ElasticDraws
 from .losses import Embeddings, coding_rate, embedding, koleo, prototype
 from .schedule import PretrainSchedule
@@ -71,7 +73,8 @@ class POA(BaseSelfSupervisor):
             students of :func:`coding_rate` of the first head's outputs for the global crops, which is maximised.
         schedule: Arguments of :class:`PretrainSchedule`.
         cheap_start: Arguments of :class:`CheapStart`: smaller and fewer crops at first; ``None``: not at all.
-        compile_blocks: Whether ``torch.compile`` is applied to the blocks of student and teacher.
+        compile_blocks: Whether ``torch.compile`` is applied to the blocks of student and teacher; ``None``: on a GPU,
+            where a compiler is found.
         data_preprocessor: Config of the preprocessor.
         init_cfg: Initialisation config of MMEngine.
 
@@ -96,7 +99,7 @@ class POA(BaseSelfSupervisor):
         loss_weights: Mapping[str, float] = LOSS_WEIGHTS,
         schedule: dict | None = None,
         cheap_start: dict | None = None,
-        compile_blocks: bool = False,
+        compile_blocks: bool | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -117,9 +120,7 @@ class POA(BaseSelfSupervisor):
         )
         self.patch_head = patch_head
         self.teacher = Teacher(backbone, head, patch_head)
-        if compile_blocks:
-            compile_backbone(self.backbone)
-            compile_backbone(self.teacher.backbone)
+        self.compile_blocks, self.compiled_for = compile_blocks, None
         self.target = MODELS.build(target)
         self.parts = embedding if isinstance(self.target, Embeddings) else prototype  # the functions of the loss
         self.students, self.teachers = tuple(students), tuple(teachers)
@@ -148,6 +149,23 @@ class POA(BaseSelfSupervisor):
                 for name, value in getattr(self, part).state_dict().items()
             }
         )
+
+    def compile_for(self, device: torch.device) -> None:
+        """Compiles the blocks if ``compile_blocks`` asks for it on this device; the first step calls it.
+
+        Raises:
+            UserError: If ``compile_blocks`` is true and there is no compiler.
+        """
+        self.compiled_for = device
+        if self.compile_blocks is False or (self.compile_blocks is None and device.type == 'cpu'):
+            return
+        if lacks := missing_compiler(device):
+            if self.compile_blocks:
+                raise UserError(f'compile_blocks=True needs a compiler, but {lacks}')
+            print_log(f'The blocks are not compiled, which makes a step slower: {lacks}', 'current', logging.WARNING)
+            return
+        compile_backbone(self.backbone)
+        compile_backbone(self.teacher.backbone)
 
     def loss(self, inputs: dict[str, Any], data_samples: None = None) -> dict[str, Tensor]:
         """Losses of a batch, with the sub-network, teacher temperature and losses of its step.
@@ -215,6 +233,8 @@ class POA(BaseSelfSupervisor):
             UserError: If the crops do not make up two global crops of at least two images each.
         """
         check_crops(global_crops, local_crops, masks, patch_loss)
+        if self.compiled_for is None:
+            self.compile_for(global_crops.device)
         elastic = self._elastic_subnets(subnet)
         subnets = {'intact': None, **elastic}
         if not patch_loss:

@@ -12,6 +12,7 @@ from .progress import ProgressHook
 from .runtime_info import LazyRuntimeInfoHook
 from .start_check import StartCheckHook
 from .teacher_ema import TeacherEMAHook
+from .warm_up import WarmUpHook
 
 __all__ = [
     'AtomicCheckpointHook',
@@ -26,4 +27,5 @@ __all__ = [
     'ProgressHook',
     'StartCheckHook',
     'TeacherEMAHook',
+    'WarmUpHook',
 ]

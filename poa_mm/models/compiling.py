@@ -1,12 +1,34 @@
-"""``torch.compile`` of a backbone's blocks, once for all sub-networks."""
+"""``torch.compile`` of the training step: where it is used, and of what."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import sysconfig
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 
 import torch
 
-from .base import ElasticBackbone
+from .backbones.base import ElasticBackbone
+
+
+def missing_compiler(device: torch.device) -> str | None:
+    """What ``torch.compile`` lacks to make kernels for a device, in a few words; ``None`` if nothing."""
+    if device.type == 'cpu':
+        return None if _finds('CXX', 'g++', 'clang++') else 'there is no C++ compiler (g++, clang++ or CXX)'
+    if find_spec('triton') is None:
+        return 'Triton is not installed'
+    if not _finds('CC', 'gcc', 'clang'):
+        return 'there is no C compiler (gcc, clang or CC), which Triton needs'
+    if not Path(sysconfig.get_path('include'), 'Python.h').is_file():
+        return "Python's headers are not installed (package python3-dev), which Triton needs"
+    return None
+
+
+def _finds(variable: str, *names: str) -> bool:
+    return any(shutil.which(name) for name in [os.environ.get(variable) or names[0], *names])
 
 
 def compile_backbone(backbone: ElasticBackbone, backend: str | Callable = 'inductor') -> None:
