@@ -13,6 +13,7 @@ CHANGES = {
     'one pass, 1 image, ViT 192x4': ('joined_crops', 'vit', 192, 4, 1, (96, 48)),
     'one pass, 1 image, Swin 48x2': ('joined_crops', 'swin', 48, 2, 1, (128, 64)),
     'drop path 0.2 on a subset, FFN of 384': ('drop_path', 4, 384, 0.2),
+    'LayerScale in the weights, 4096 x 384': ('layer_scale_in_weights', 4096, 384, 384),
     'scale not on activations, 4096 x 512 of 1024': ('scaled_slice', 4096, 512, 1024, False),
     'scale not on the whole weight, 512 x 512 of 1024': ('scaled_slice', 512, 512, 1024, True),
     'qkv slices as views, 2048 x 512 of 1024': ('sliced_qkv', 2048, 512, 1024),

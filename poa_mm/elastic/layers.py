@@ -17,7 +17,8 @@ from .slicing import SliceRule, slice_tensor
 class ElasticLinear(nn.Linear):
     """Linear layer cut to its input: ``y = a W[:n, :m] x + b[:n]``, ``a = in_features / m`` (POA, eq. 1).
 
-    The scale ``a`` is an argument of the matrix product and costs nothing.
+    The slice of the weight is multiplied by ``a``, and by LayerScale's gain where there is one: as many products as it
+    has entries, in the forward pass and in the backward pass, instead of as many as there are activations.
 
     Args:
         in_features: Inputs of the intact layer.
@@ -42,25 +43,28 @@ class ElasticLinear(nn.Linear):
         if bias and elastic_out:
             self.slice_rules['bias'] = SliceRule((0,), groups)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(..., m) -> (..., n)``."""
+    def forward(self, x: Tensor, gain: Tensor | None = None) -> Tensor:
+        """``(..., m) -> (..., n)``.
+
+        Args:
+            x: The input.
+            gain: A factor for each output of the intact layer (LayerScale): ``gain[:n] * y``.
+        """
         size, full = x.shape[-1], self.in_features
-        if size == full:
-            return F.linear(x, self.weight, self.bias)
-        weight = slice_tensor(self.weight, self.slice_rules['weight'], size, full)
-        scale = full / size if self.slice_rules['weight'].scaled else 1.0
-        flat = x.reshape(-1, size)
-        if self.bias is None:
-            unused = flat.new_zeros(1)  # beta = 0: never read
-            out = torch.addmm(unused, flat, weight.t(), beta=0, alpha=scale)
-        else:
-            bias = (
-                slice_tensor(self.bias, self.slice_rules['bias'], size, full)
-                if 'bias' in self.slice_rules
-                else self.bias
-            )
-            out = torch.addmm(bias, flat, weight.t(), alpha=scale)
-        return out.view(*x.shape[:-1], out.shape[-1])
+        weight, bias = self.weight, self.bias
+        if size != full:
+            rule = self.slice_rules['weight']
+            weight = slice_tensor(weight, rule, size, full)
+            if rule.scaled:
+                weight = weight * (full / size)
+            if 'bias' in self.slice_rules:
+                bias = slice_tensor(bias, self.slice_rules['bias'], size, full)
+        if gain is None:
+            return F.linear(x, weight, bias)
+        gain = gain[: len(weight)]
+        if x.dtype == torch.float16:  # cannot hold a weight times a small gain
+            return F.linear(x, weight, bias) * gain
+        return F.linear(x, weight * gain.unsqueeze(1), None if bias is None else bias * gain)
 
 
 class ElasticConv2d(nn.Conv2d):

@@ -14,7 +14,7 @@ from torch import Tensor
 from poa_mm.elastic import ElasticLinear
 from poa_mm.engine import TeacherEMAHook
 from poa_mm.models.backbones.attention import attend
-from poa_mm.models.backbones.drop_path import add_residual
+from poa_mm.models.backbones.drop_path import add_residual, draw_kept
 from poa_mm.models.backbones.ffn import ElasticFFN
 from poa_mm.models.heads.prototype_head import PrototypeLayer
 from poa_mm.models.losses import SinkhornKnopp, cross_entropy, cross_view_local
@@ -84,30 +84,33 @@ def joined_crops(family, width, depth, images, sizes):
     return separate, Differentiable(lambda: features(backbone(crops)), weights)
 
 
-def drop_path(images, width, rate):
+def drop_path(images, width, rate, compiled=False):
     """Residual branches of the kept samples only, against all samples and a mask."""
     shapes = [(2 * images, 197), (8 * images, 37)]
     ffn = ElasticFFN(width, 4 * width, 0, True)
     x = torch.randn(sum(n * length for n, length in shapes), width)
+    (kept,) = draw_kept(shapes, [rate], x.device)
+    scales = [torch.full((n * length,), scale) for (n, length), scale in zip(shapes, kept.scales)]
+    mask = (torch.cat(scales) * (kept.places >= 0)).unsqueeze(1)
 
-    def masked():
-        torch.manual_seed(0)
-        factors = []
-        for n, length in shapes:
-            kept = torch.randperm(n)[: int(n * (1 - rate))]
-            factors.append(torch.zeros(n).index_fill(0, kept, n / len(kept)).repeat_interleave(length))
-        return x + ffn(x) * torch.cat(factors).unsqueeze(1)
+    def subset(x):
+        return add_residual(x, shapes, lambda x, _: ffn(x), kept)
 
-    def subset():
-        torch.manual_seed(0)
-        return add_residual(x, shapes, lambda x, _: ffn(x), rate)
-
+    if compiled:
+        subset = torch.compile(subset, backend='aot_eager')
     inputs = [x, *ffn.parameters()]
-    return Differentiable(masked, inputs), Differentiable(subset, inputs)
+    return Differentiable(lambda: x + ffn(x) * mask, inputs), Differentiable(lambda: subset(x), inputs)
+
+
+def layer_scale_in_weights(tokens, width, size):
+    """LayerScale on the weights of the projection before it, against on its output."""
+    x, layer, gain = torch.randn(tokens, size), ElasticLinear(width, width), torch.nn.Parameter(torch.rand(width))
+    inputs = [x, gain, *layer.parameters()]
+    return Differentiable(lambda: layer(x) * gain[:size], inputs), Differentiable(lambda: layer(x, gain), inputs)
 
 
 def scaled_slice(tokens, size, full, scaled_weight):
-    """The scale as an argument of the product, against activations or the whole weight multiplied by it."""
+    """The scale on the slice of a weight, against on activations or on the whole weight."""
     x, layer, n = torch.randn(tokens, size), ElasticLinear(full, 4 * full), 4 * size
 
     def multiplied():

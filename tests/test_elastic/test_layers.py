@@ -63,6 +63,22 @@ def test_full_size_is_the_plain_layer(make):
     assert torch.equal(layer(x), F.linear(x, layer.weight, layer.bias))
 
 
+@pytest.mark.parametrize('bias', [True, False])
+@pytest.mark.parametrize('size', [8, 12])
+def test_gain(bias, size):
+    layer, x, gain = ElasticLinear(12, 24, bias=bias), torch.randn(5, size), torch.rand(24)
+    close(layer(x, gain), layer(x) * gain[: 2 * size])
+
+
+def test_gain_in_fp16_is_not_in_the_weight():
+    """A weight of 0.02 times a gain of 1e-6 would be 0."""
+    layer, x = ElasticLinear(8, 8, bias=False), torch.ones(2, 8).half()
+    torch.nn.init.constant_(layer.weight, 0.02)
+    with torch.autocast('cpu', torch.float16):
+        out = layer(x, torch.full((8,), 1e-6))
+    torch.testing.assert_close(out, torch.full((2, 8), 1.6e-7), rtol=1e-3, atol=0)
+
+
 def test_linear_in_bf16():
     layer, x = ElasticLinear(64, 64), torch.randn(9, 32)
     with torch.autocast('cpu', torch.bfloat16):

@@ -178,7 +178,8 @@ def test_layer_depths(real):
 
 
 def test_drop_path_rises_over_all_blocks(real):
-    rates = [block.drop_path_rate for stage in real.stages for block in stage.blocks]
+    rates = [rate for stage in real.drop_path_rates for rate in stage]
+    assert all(type(rate) is float for rate in rates)  # NumPy's break compiled graphs
     assert rates == pytest.approx([0.2 * i / 23 for i in range(24)])
 
 

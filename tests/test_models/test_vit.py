@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from mmpretrain.models import VisionTransformer
 from mmpretrain.models.utils import resize_pos_embed
 
-from poa_mm.models.backbones.drop_path import add_residual
+from poa_mm.models.backbones.drop_path import add_residual, draw_kept
 from poa_mm.registry import MODELS
 from tests.helpers.networks import VIT_REGISTERS
 
@@ -110,7 +110,8 @@ def test_drop_path_computes_a_subset_and_keeps_the_mean():
         calls.append(kept)
         return torch.ones_like(tokens)
 
-    steps = torch.stack([add_residual(x, shapes, branch, 0.3) - x for _ in range(2000)])
+    drawn = draw_kept(shapes, [0.3] * 2000, x.device)
+    steps = torch.stack([add_residual(x, shapes, branch, kept) - x for kept in drawn])
     assert calls[0] == [(7, 2), (3, 3)]
     torch.testing.assert_close(steps.mean(0), torch.ones(35, 4), rtol=0, atol=0.12)
     first, second = steps[:, :20].unflatten(1, (10, 2)), steps[:, 20:].unflatten(1, (5, 3))
@@ -118,7 +119,20 @@ def test_drop_path_computes_a_subset_and_keeps_the_mean():
         dropped, kept = part.abs() < 1e-6, (part - factor).abs() < 1e-5
         assert (dropped | kept).all()
         assert (dropped.flatten(2).all(2) | kept.flatten(2).all(2)).all()  # a sample is kept or dropped whole
-    assert torch.equal(add_residual(x, shapes, branch, 0.0), x + 1)
+    assert torch.equal(add_residual(x, shapes, branch, None), x + 1)
+
+
+def test_rates_of_drop_path_may_differ():
+    rates = [0.0, 0.0, 0.3, 0.3, 0.6]
+    drawn = draw_kept([(10, 2), (5, 3)], rates, torch.device('cpu'))
+    assert drawn[:2] == [None, None]
+    assert [kept.shapes for kept in drawn[2:]] == [[(7, 2), (3, 3)]] * 2 + [[(4, 2), (2, 3)]]
+    assert drawn[4].scales == [2.5, 2.5]
+    assert not torch.equal(drawn[2].rows, drawn[3].rows)
+    for kept in drawn[2:]:
+        assert torch.equal(kept.places[kept.rows], torch.arange(len(kept.rows)))
+        assert (kept.places >= 0).sum() == len(kept.rows) == sum(n * length for n, length in kept.shapes)
+    assert draw_kept([(10, 2)], [0.0, 0.0], torch.device('cpu')) == [None, None]
 
 
 def test_no_drop_path_in_eval_mode():

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -16,6 +17,7 @@ from poa_mm.elastic.space import Depth
 from poa_mm.errors import UserError
 
 from .block_units import Branch
+from .drop_path import Shapes, draw_kept
 from .layer_depth import LayerDepths, LayerNames
 
 FAMILIES: dict[str, type[ElasticBackbone]] = {}
@@ -199,6 +201,17 @@ class ElasticBackbone(BaseModule):
         if self.with_cp and self.training and x.requires_grad:
             return checkpoint(block, x, *args, use_reentrant=False)
         return block(x, *args)
+
+    def draw_kept(self, shapes: Shapes, rates: Sequence[float], device: torch.device) -> list[tuple]:
+        """What the two residual branches of every block keep: all in evaluation, else see :func:`draw_kept`.
+
+        Args:
+            shapes: The ``(N, L)`` of every crop size.
+            rates: Share of the samples that skip the branches of each block.
+            device: Of the tokens.
+        """
+        drawn = draw_kept(shapes, [rate * self.training for rate in rates for _ in range(2)], device)
+        return list(zip(drawn[::2], drawn[1::2]))
 
     def extract(self, subnet: Subnet | str | None = None) -> dict[str, Tensor]:
         """Weights of the network that :meth:`static_config` describes.

@@ -26,7 +26,7 @@ class ElasticFFN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(T, D) -> (T, D)``."""
-        return self.gamma2(self.layers(x))
+        return self.layers[1](self.layers[0](x), getattr(self.gamma2, 'weight', None))
 
 
 class ElasticSwiGLU(nn.Module):
@@ -49,7 +49,7 @@ class ElasticSwiGLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(T, D) -> (T, D)``."""
         gate, value = self.w12(x).chunk(2, dim=-1)
-        return self.gamma2(self.w3(F.silu(gate) * value))
+        return self.w3(F.silu(gate) * value, getattr(self.gamma2, 'weight', None))
 
 
 def layer_scale(embed_dims: int, init_value: float) -> nn.Module:

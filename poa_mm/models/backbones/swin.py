@@ -27,7 +27,7 @@ from poa_mm.registry import MODELS
 from .attention import attend
 from .base import ElasticBackbone
 from .block_units import Branch, block_branches, block_channels, block_units, make_units, norm_members
-from .drop_path import add_residual
+from .drop_path import Kept, Shapes, add_residual
 from .ffn import ElasticFFN
 from .layer_depth import LayerNames
 from .mask_cells import MaskCells
@@ -119,7 +119,6 @@ class ElasticSwinBlock(nn.Module):
         embed_dims: int,
         head_dim: int,
         window_size: int,
-        drop_path_rate: float,
         scaled: bool,
         shift_single: bool = True,
     ) -> None:
@@ -129,19 +128,16 @@ class ElasticSwinBlock(nn.Module):
         self.attn.w_msa = ElasticWindowMSA(embed_dims, head_dim, window_size, scaled, shift_single)
         self.norm2 = ElasticLayerNorm(embed_dims)
         self.ffn = ElasticFFN(embed_dims, 4 * embed_dims, 0, scaled)
-        self.drop_path_rate = drop_path_rate
 
-    def forward(self, x: Tensor, sizes: Sizes, shift: int) -> Tensor:
-        """``(T, D) -> (T, D)``; see :class:`ElasticWindowMSA`."""
+    def forward(self, x: Tensor, sizes: Sizes, shift: int, kept: Sequence[Kept | None] = (None, None)) -> Tensor:
+        """``(T, D) -> (T, D)``; see :class:`ElasticWindowMSA`. ``kept``: what attention and feed-forward compute."""
 
-        def attention(x: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
-            kept = [(n, h, w) for (n, _), (_, h, w) in zip(shapes, sizes)]
-            return self.attn.w_msa(self.norm1(x), kept, shift)
+        def attention(x: Tensor, shapes: Shapes) -> Tensor:
+            return self.attn.w_msa(self.norm1(x), [(n, h, w) for (n, _), (_, h, w) in zip(shapes, sizes)], shift)
 
-        rate = self.drop_path_rate if self.training else 0.0
         shapes = [(n, h * w) for n, h, w in sizes]
-        x = add_residual(x, shapes, attention, rate)
-        return add_residual(x, shapes, lambda x, _: self.ffn(self.norm2(x)), rate)
+        x = add_residual(x, shapes, attention, kept[0])
+        return add_residual(x, shapes, lambda x, _: self.ffn(self.norm2(x)), kept[1])
 
 
 class ElasticPatchMerging(nn.Module):
@@ -250,13 +246,14 @@ class ElasticSwinTransformer(ElasticBackbone):
         self.mask_token = nn.Parameter(torch.zeros(1, embed_dims))
         self.slice_rules = {'mask_token': SliceRule((-1,))}
         self.depths = self.space.stage_depths(self.space.intact)
-        rates = iter(np.linspace(0, drop_path_rate, sum(self.depths)))
+        # Python's floats: NumPy's break the graph that torch.compile makes of a block.
+        rates = iter(np.linspace(0, drop_path_rate, sum(self.depths)).tolist())
+        self.drop_path_rates = [[next(rates) for _ in range(depth)] for depth in self.depths]
         self.stages = nn.ModuleList()
         for i, depth in enumerate(self.depths):
             stage = nn.Module()
             stage.blocks = nn.ModuleList(
-                ElasticSwinBlock(embed_dims * 2**i, head_dim, window_size, next(rates), scaled, pad_small_map)
-                for _ in range(depth)
+                ElasticSwinBlock(embed_dims * 2**i, head_dim, window_size, scaled, pad_small_map) for _ in range(depth)
             )
             if i + 1 < len(self.depths):
                 stage.downsample = ElasticPatchMerging(embed_dims * 2**i, scaled)
@@ -293,9 +290,11 @@ class ElasticSwinTransformer(ElasticBackbone):
         for i, (stage, active) in enumerate(zip(self.stages, self.space.active_blocks(subnet))):
             if i:
                 x, sizes = self.stages[i - 1].downsample(x, sizes)
-            for position, index in enumerate(active):
+            rates = [self.drop_path_rates[i][index] for index in active]
+            drawn = self.draw_kept([(n, h * w) for n, h, w in sizes], rates, x.device)
+            for position, (index, kept) in enumerate(zip(active, drawn)):
                 shift = self.window_size // 2 if position % 2 else 0
-                x = self.run_block(stage.blocks[index], x, sizes, shift)
+                x = self.run_block(stage.blocks[index], x, sizes, shift, kept)
             yield x, sizes
 
     def _embed(self, images: Tensor, masks: Tensor | None, width: int) -> Tensor:

@@ -26,7 +26,7 @@ from poa_mm.registry import MODELS
 from .attention import attend
 from .base import ElasticBackbone
 from .block_units import Branch, block_branches, block_channels, block_units, make_units, norm_members
-from .drop_path import add_residual
+from .drop_path import Kept, Shapes, add_residual
 from .ffn import ElasticFFN, ElasticSwiGLU, layer_scale
 from .layer_depth import LayerNames
 
@@ -60,7 +60,7 @@ class ElasticAttention(nn.Module):
             q, k, v = part.view(n, length, 3, -1, self.head_dim).permute(2, 0, 3, 1, 4)
             attended = attend(q, k, v)
             out.append(attended.transpose(1, 2).reshape(n * length, -1))
-        return self.gamma1(self.proj(torch.cat(out) if len(out) > 1 else out[0]))
+        return self.proj(torch.cat(out) if len(out) > 1 else out[0], getattr(self.gamma1, 'weight', None))
 
 
 class ElasticTransformerLayer(nn.Module):
@@ -71,7 +71,6 @@ class ElasticTransformerLayer(nn.Module):
         embed_dims: int,
         head_dim: int,
         layer_scale_init_value: float,
-        drop_path_rate: float,
         scaled: bool,
         ffn: str,
         ln_eps: float,
@@ -81,13 +80,17 @@ class ElasticTransformerLayer(nn.Module):
         self.attn = ElasticAttention(embed_dims, head_dim, layer_scale_init_value, scaled)
         self.ln2 = ElasticLayerNorm(embed_dims, eps=ln_eps)
         self.ffn = FFNS[ffn](embed_dims, FFNS[ffn].hidden_dims(embed_dims), layer_scale_init_value, scaled)
-        self.drop_path_rate = drop_path_rate
 
-    def forward(self, x: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
-        """``(T, D) -> (T, D)``; ``shapes`` lists the ``(N, L)`` of the crop sizes that make up ``T``."""
-        rate = self.drop_path_rate if self.training else 0.0
-        x = add_residual(x, shapes, lambda x, shapes: self.attn(self.ln1(x), shapes), rate)
-        return add_residual(x, shapes, lambda x, shapes: self.ffn(self.ln2(x)), rate)
+    def forward(self, x: Tensor, shapes: Shapes, kept: Sequence[Kept | None] = (None, None)) -> Tensor:
+        """``(T, D) -> (T, D)``.
+
+        Args:
+            x: Tokens of all crop sizes.
+            shapes: The ``(N, L)`` of every crop size.
+            kept: The samples that attention and feed-forward network compute.
+        """
+        x = add_residual(x, shapes, lambda x, shapes: self.attn(self.ln1(x), shapes), kept[0])
+        return add_residual(x, shapes, lambda x, shapes: self.ffn(self.ln2(x)), kept[1])
 
 
 @MODELS.register_module()
@@ -165,7 +168,7 @@ class ElasticVisionTransformer(ElasticBackbone):
                     f'width {width} is not a multiple of 3: a SwiGLU network has 8 / 3 times as many hidden units'
                 )
         self.img_size, self.patch_size, self.head_dim = img_size, patch_size, head_dim
-        self.layer_scale_init_value = layer_scale_init_value
+        self.layer_scale_init_value, self.drop_path_rate = layer_scale_init_value, drop_path_rate
         self.num_registers, self.ffn, self.ln_eps = num_registers, ffn, ln_eps
         self.with_cp = with_cp
         embed_dims, num_layers = self.space.intact.width, self.space.intact.depth
@@ -180,9 +183,7 @@ class ElasticVisionTransformer(ElasticBackbone):
             self.register_tokens = nn.Parameter(torch.empty(1, num_registers, embed_dims))
             self.slice_rules['register_tokens'] = TOKEN_RULE
         self.layers = nn.ModuleList(
-            ElasticTransformerLayer(
-                embed_dims, head_dim, layer_scale_init_value, drop_path_rate, scaled, ffn=ffn, ln_eps=ln_eps
-            )
+            ElasticTransformerLayer(embed_dims, head_dim, layer_scale_init_value, scaled, ffn=ffn, ln_eps=ln_eps)
             for _ in range(num_layers)
         )
         self.ln1 = ElasticLayerNorm(embed_dims, eps=ln_eps)
@@ -206,8 +207,9 @@ class ElasticVisionTransformer(ElasticBackbone):
         tokens = [self._embed(images, masks if i == 0 else None, subnet.width) for i, images in enumerate(crops)]
         shapes = [tuple(t.shape[:2]) for t in tokens]
         x = torch.cat([t.flatten(0, 1) for t in tokens])
-        for i in self.space.active_blocks(subnet)[0]:
-            x = self.run_block(self.layers[i], x, shapes)
+        active = self.space.active_blocks(subnet)[0]
+        for i, kept in zip(active, self.draw_kept(shapes, [self.drop_path_rate] * len(active), x.device)):
+            x = self.run_block(self.layers[i], x, shapes, kept)
         parts = self.ln1(x).split([n * length for n, length in shapes])
         parts = [part.view(*shape, -1) for part, shape in zip(parts, shapes)]
         return [(part[:, 0], part[:, 1 + self.num_registers :]) for part in parts]

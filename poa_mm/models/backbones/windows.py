@@ -50,10 +50,10 @@ def shift_mask(
     with torch.inference_mode(False):  # the first caller may be an evaluation, the next one trains
         rows, columns = (-(-side // window_size) * window_size for side in (height, width))
         region = [
-            (torch.arange(side) >= side - window_size).int() + (torch.arange(side) >= side - shift).int()
-            for side in (rows, columns)
+            (place >= len(place) - window_size).int() + (place >= len(place) - shift).int()
+            for place in (torch.arange(side, device=device) for side in (rows, columns))
         ]
         region = (3 * region[0][:, None] + region[1])[None, :, :, None]
         region = partition_windows(region, window_size, 0)[0, :, :, 0]  # windows, area
         differs = region[:, None, :, None] != region[:, None, None, :]
-        return torch.zeros(differs.shape).masked_fill(differs, -100.0).to(device, dtype)
+        return torch.zeros(differs.shape, dtype=dtype, device=device).masked_fill(differs, -100.0)
