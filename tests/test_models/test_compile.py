@@ -29,7 +29,8 @@ def test_seven_widths_and_three_compilations():
         compile_backbone(backbone, backend=counter)
     globals_, locals_ = torch.randn(6, 3, 32, 32).double(), torch.randn(6, 3, 16, 16).double()
     masks = torch.arange(16).expand(6, 16) < 5
-    for seed, subnet in enumerate(plain.backbone.space):
+    for seed, width in enumerate(plain.backbone.space.widths):
+        subnet = f'{width}x{2 + seed % 3}'
         losses = []
         for model in (plain, compiled):
             torch.manual_seed(seed)  # drop path draws samples
