@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -122,7 +123,6 @@ class POA(BaseSelfSupervisor):
         self.teacher = Teacher(backbone, head, patch_head)
         self.compile_blocks, self.compiled_for = compile_blocks, None
         self.target = MODELS.build(target)
-        self.parts = embedding if isinstance(self.target, Embeddings) else prototype  # the functions of the loss
         self.students, self.teachers = tuple(students), tuple(teachers)
         self.sampler = SubnetSampler(backbone.space, **(sampler or {})) if 'elastic' in students else None
         self.draws = ElasticDraws(self.sampler, **(draws or {})) if self.sampler else None
@@ -149,6 +149,11 @@ class POA(BaseSelfSupervisor):
                 for name, value in getattr(self, part).state_dict().items()
             }
         )
+
+    @property
+    def parts(self) -> ModuleType:
+        """The functions of the loss."""
+        return embedding if isinstance(self.target, Embeddings) else prototype
 
     def compile_for(self, device: torch.device) -> None:
         """Compiles the blocks if ``compile_blocks`` asks for it on this device; the first step calls it.
