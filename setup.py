@@ -78,7 +78,7 @@ setup(
         'openmmlab': OPENMMLAB,
         'tensorboard': ['tensorboard'],
         'export': EXPORT,
-        'docs': ['sphinx>=8.1', 'myst-parser>=4', 'furo>=2024.8'],
+        'docs': ['sphinx>=8.1', 'myst-nb>=1.2', 'furo>=2024.8'],
         'dev': ['pytest>=7', 'pytest-xdist>=3', 'ruff>=0.6', 'packaging>=22', 'build>=1', 'twine>=6'],
     },
 )

@@ -64,4 +64,4 @@ default_hooks = dict(
 )
 
 # Nearest neighbours of images of 128 px: nearly all of each.
-knn = dict(resize=128, crop=120, ks=(10, 20, 100, 200))
+knn = dict(resize=128, crop=120)

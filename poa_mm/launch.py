@@ -153,7 +153,8 @@ def open_data(runner: Runner, *loops: str) -> None:
         for loop in loops:
             getattr(runner, f'{loop}_loop')
     except FileNotFoundError as error:
-        raise UserError(f'data of {runner.cfg.filename}: {error}') from error
+        missing = f'{error.filename} does not exist' if error.filename else str(error)
+        raise UserError(f'data of {runner.cfg.filename}: {missing}; --cfg-options data_root=... says where') from error
 
 
 def _leave_processes() -> None:

@@ -38,4 +38,5 @@ def run(args: Namespace) -> None:
     protocol = partial(run_robustness, classifiers=args.classifiers, trained=args.trained)
     record = run_protocol(args, protocol, ('ratios', 'patches', 'grids', 'k'))
     if record is not None and args.picture:
-        print(f'drawn to {plot_robustness(record["results"], args.picture, args.title, record.get("classes"))}')
+        images = record['data']['val']['images']
+        print(f'drawn to {plot_robustness(record["results"], args.picture, args.title, record.get("classes"), images)}')

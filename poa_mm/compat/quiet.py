@@ -16,7 +16,11 @@ from types import ModuleType
 TALKATIVE = {
     'torch.utils.cpp_extension',
     'mmcv.ops',
-    *(f'{toolbox}.{part}' for toolbox in ('mmpretrain', 'mmdet', 'mmseg') for part in ('models', 'datasets', 'apis')),
+    *(
+        f'{toolbox}.{part}'
+        for toolbox in ('mmpretrain', 'mmdet', 'mmseg')
+        for part in ('models', 'datasets', 'apis', 'evaluation')
+    ),
 }
 
 

@@ -186,6 +186,11 @@ def search_gallery(
     return labels.new_zeros(len(train)).index_put((index,), labels)
 
 
+def paper_ks(gallery: int) -> list[int]:
+    """The paper's numbers of neighbours (POA, sec. 4.1) of which a gallery of so many images has enough; else all."""
+    return [k for k in (10, 20, 100, 200) if k <= gallery] or [gallery]
+
+
 def check_ks(ks: Sequence[int], gallery: int, temperature: float) -> None:
     """Check the settings before anything is computed.
 

@@ -23,7 +23,7 @@ from poa_mm.registry import HOOKS
 from .comparison import merge_settings, open_images
 from .features import FeatureReader
 from .images import open_split_pair
-from .knn import check_ks, evaluate_knn
+from .knn import check_ks, evaluate_knn, paper_ks
 from .knn_protocol import KNN_DEFAULTS
 
 
@@ -48,7 +48,7 @@ class KnnHook(Hook):
         subnets: What :meth:`SubnetSpace.select` takes.
         gallery: Maximum number of images of ``train``, evenly spaced; ``None`` for all.
         queries: Maximum number of images of ``val``, evenly spaced; ``None`` for all.
-        ks: Numbers of neighbours (POA: 10, 20, 100, 200).
+        ks: Numbers of neighbours; default: :func:`paper_ks`.
         temperature: Of the votes' weights (POA: 0.07).
         resize: Short side in pixels; by default 8/7 of the crop.
         crop: Centre crop in pixels; by default what the backbone is made for.
@@ -100,7 +100,8 @@ class KnnHook(Hook):
             settings = merge_settings(runner.cfg, 'knn', KNN_DEFAULTS, inputs, self.options)
             pair = open_split_pair(settings.get('train'), settings.get('val'))
             self.images = [open_images(_evenly(dataset, size), settings) for dataset, size in zip(pair, self.sizes)]
-            self.ks, self.temperature = sorted(set(settings['ks'])), settings['temperature']
+            ks = paper_ks(len(self.images[0])) if settings['ks'] is None else settings['ks']
+            self.ks, self.temperature = sorted(set(ks)), settings['temperature']
             check_ks(self.ks, len(self.images[0]), self.temperature)
             self.selected = backbone.space.select(self.subnets)
 

@@ -8,16 +8,16 @@ from poa_mm.errors import UserError
 from poa_mm.reporting.tables import spans
 
 from .comparison import EvalOptions, open_comparison
-from .knn import evaluate_knn
+from .knn import evaluate_knn, paper_ks
 
-KNN_DEFAULTS = dict(ks=(10, 20, 100, 200), temperature=0.07, at_a_time=None)
+KNN_DEFAULTS = dict(ks=None, temperature=0.07, at_a_time=None)
 
 
 def run_knn(inputs: EvalOptions) -> dict[str, Any]:
     """Evaluate sub-networks by k-NN; each image is read once for all of them, or for ``at_a_time`` of them.
 
-    Settings are ``train``, ``val`` (configs of data sets, or folders), ``ks``, ``resize``, ``crop`` (pixels),
-    ``temperature`` and ``at_a_time`` (networks; each keeps its features of all queries in memory).
+    Settings are ``train``, ``val`` (configs of data sets, or folders), ``ks`` (default: :func:`paper_ks`), ``resize``,
+    ``crop`` (pixels), ``temperature`` and ``at_a_time`` (networks; each keeps its features of all queries in memory).
 
     Args:
         inputs: Arguments of the command.
@@ -30,6 +30,8 @@ def run_knn(inputs: EvalOptions) -> dict[str, Any]:
     """
     comparison = open_comparison(inputs, 'knn', KNN_DEFAULTS)
     settings = comparison.settings
+    if settings['ks'] is None:
+        settings['ks'] = paper_ks(len(comparison.train))
     settings['ks'] = sorted(set(settings['ks']))
     networks = [(candidate.key, candidate.network) for candidate in comparison.candidates]
     size = settings['at_a_time'] or len(networks)

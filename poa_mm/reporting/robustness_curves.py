@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from poa_mm.errors import UserError
 
+from .knn_pictures import standard_error
 from .pictures import save_figure
 from .tables import CORRUPTIONS
 
@@ -19,7 +21,11 @@ MARKERS = 'osD^vPX'
 
 
 def plot_robustness(
-    results: Sequence[Mapping[str, Any]], path: str | Path, title: str = '', classes: int | None = None
+    results: Sequence[Mapping[str, Any]],
+    path: str | Path,
+    title: str = '',
+    classes: int | None = None,
+    images: int | None = None,
 ) -> Path:
     """Curves of all networks, one panel for each kind of corruption.
 
@@ -28,6 +34,7 @@ def plot_robustness(
         path: Picture to write, in the format of its suffix.
         title: Above the picture.
         classes: Number of classes, for the line of chance; ``None`` for no line.
+        images: Number of validation images, for bars of one standard error; ``None`` for no bars.
 
     Raises:
         UserError: If there is nothing to draw.
@@ -40,7 +47,9 @@ def plot_robustness(
             levels = list(map(_place, result[kind]))
             name = result['name'] if result['kind'] == 'pretrained' else f'{result["name"]}, {result["kind"]}'
             style = dict(color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], ms=4, lw=1.4)
-            axes.plot(levels, list(result[kind].values()), label=name, **style)
+            values = np.array(list(result[kind].values()))
+            bars = standard_error(values, images) if images else None
+            axes.errorbar(levels, values, bars, label=name, elinewidth=0.8, **style)
         if classes:
             axes.axhline(100 / classes, color='#666666', lw=1, ls=(0, (1, 2)), label='chance', zorder=1)
         axes.set_xlabel(label)
@@ -50,7 +59,7 @@ def plot_robustness(
         if kind == 'shuffling':
             axes.set_xticks(levels, list(result[kind]))
         else:
-            axes.set_ylabel('accuracy, %')
+            axes.set_ylabel('accuracy, %' + ('; bars: ± one standard error' if images else ''))
     lines, labels = axes.get_legend_handles_labels()
     style = dict(frameon=False, fontsize=8, loc='outside upper left', ncols=6, alignment='left')
     figure.legend(lines, labels, title=title or None, **style)

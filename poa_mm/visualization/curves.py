@@ -15,12 +15,13 @@ from matplotlib.figure import Figure
 
 from poa_mm.errors import UserError
 
-# Told apart with colour-blind eyes, and in print.
+# They differ for colour-blind readers and in print.
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
 # Title of a panel, and the names of the values in it. What fits nowhere has a panel of its own.
 PANELS = {
     'Total loss': r'loss',
-    'Cross-view loss': r'.*_(global|local)',
+    'Cross-view loss, other global crop': r'.*_global',
+    'Cross-view loss, local crops': r'.*_local',
     'Masked-patch loss': r'.*_patch',
     'Same-view loss': r'same_view',
     'KoLeo': r'.*_koleo',

@@ -61,7 +61,7 @@ def draw_pca(pixels: Tensor, columns: Sequence[tuple[str, Tensor]]) -> Figure:
         pixels: Images ``(N, 3, S, S)`` uint8.
         columns: Label and maps of patch features ``(N, h, w, D)`` of every network.
     """
-    figure, axes = image_grid(len(pixels), 1 + len(columns), titles=['', *(label for label, _ in columns)])
+    figure, axes = image_grid(len(pixels), 1 + len(columns), titles=['image', *(label for label, _ in columns)])
     coordinates = [principal_coordinates(maps) for _, maps in columns]
     colours = [as_colours(aligned(one, coordinates[0])) for one in coordinates]
     for i, row in enumerate(axes):

@@ -71,7 +71,7 @@ def test_linear_classifiers(capsys):
     record = run('robustness', '--classifiers', 'probes.pth', '--grids', '4', '2x4', '1', '2')
     assert record['protocol']['grids'] == [1, 2, '2x4', 4]
     assert list(record['results'][0]['shuffling']) == ['1', '2', '2x4', '4']
-    plot_robustness(record['results'], 'curves.png')
+    plot_robustness(record['results'], 'curves.png', images=record['data']['val']['images'])
     assert list(record['data']) == ['val', 'unreadable']  # nothing is learned
     for ours, clean in zip(record['results'], trained['results'], strict=True):
         assert ours['occlusion']['0'] == ours['shuffling']['1'] == clean['best']

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.neighbors import KNeighborsClassifier
 
-from poa_mm.evaluation.knn import NeighbourSearch, check_ks, neighbour_accuracy, pack, unpack, vote
+from poa_mm.evaluation.knn import NeighbourSearch, check_ks, neighbour_accuracy, pack, paper_ks, unpack, vote
 
 KS = (1, 10, 20, 100)
 
@@ -80,6 +80,10 @@ def test_packing_keeps_order_and_value():
 def test_k_must_fit_the_gallery(ks):
     with pytest.raises(ValueError, match=r'k must be from 1 to the size of the gallery \(600 images\)'):
         check_ks(ks, 600, 0.07)
+
+
+def test_paper_ks_fit_the_gallery():
+    assert [paper_ks(n) for n in (200, 199, 10, 7)] == [[10, 20, 100, 200], [10, 20, 100], [10], [7]]
 
 
 def test_wrong_values(data):

@@ -143,7 +143,6 @@ def test_mistakes_show_before_the_training():
         KnnHook(interval=0)
     for options, message in [
         (dict(ks=(3, 50)), r'size of the gallery \(40 images\), got \[3, 50\]'),
-        (dict(gallery=5), r'size of the gallery \(5 images\)'),
         (dict(subnets=['20x2']), 'sub-network 20x2 is not in this space'),
         (dict(train='nowhere', val='nowhere'), "data folder 'nowhere' does not exist"),
     ]:

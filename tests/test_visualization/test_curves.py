@@ -35,7 +35,8 @@ def test_panels(tmp_path):
     groups = group_curves(curves)
     assert groups == {
         'Total loss': ['loss'],
-        'Cross-view loss': ['intact_global', 'elastic_local'],
+        'Cross-view loss, other global crop': ['intact_global'],
+        'Cross-view loss, local crops': ['elastic_local'],
         'Masked-patch loss': ['elastic_patch'],
         'k-NN accuracy, %': ['knn_64x2', 'knn_S'],
         'momentum': ['momentum'],  # the temperature does not change

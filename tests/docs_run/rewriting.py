@@ -1,0 +1,121 @@
+"""From the words of a page to a call in this process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+
+from tests.test_docs_commands import PAGES, ROOT, SCRIPTS, commands
+
+# Pages whose files others need come first.
+FIRST = ('own_photographs.md', 'start.md', 'one_gpu_to_32.md', 'reproduce.md', 'README.md', 'results.md')
+# What stands for something of the reader's, by page where the page matters.
+PLACEHOLDERS = {
+    'SOURCE': 'work_dirs/poa_vit_small/iter_1000.pth',
+    'CONFIG': 'configs/poa_vit_small.py',
+    'FILE.pth': 'imported.pth',
+    'load_from=FILE.pth': 'load_from=imported.pth',
+    'CHECKPOINT': 'work_dirs/seed_vitl_to_vits/last.pth',
+    'FOLDER': 'photos/all',
+    'SIZES': '96x4',
+    '512x16': '64x16',
+    '64x3-4-6-3': '16x1-1-1-1',
+    '96x3-4-6-3': '24x1-1-1-1',
+    '128x3-4-6-3': '32x1-1-1-1',
+    'data_root=/data/coco': 'data_root=data/coco',
+    'model.backbone.widths=(192,384,64)': 'model.backbone.widths=(24,48,8)',
+    'model.head.num_prototypes=(2048,4096,8192,16384)': 'model.head.num_prototypes=(16,16,32,32)',
+}
+NOT_RUN = {
+    'make': 'creates environments, or starts what is run here already; CI runs env, lint, test and docs',
+    'pip': 'changes the environment',
+    'source': 'changes the shell',
+    'export': 'changes the shell',
+    'pytest': 'part of the test suite',
+    'trtexec': 'needs an NVIDIA GPU and TensorRT',
+}
+BENCHMARKS = {
+    'step': ['--steps', '1', '--warmup', '0'],
+    'parts': ['--rounds', '1', '--only', 'LayerNorm'],
+    'gpu': ['--tiny', '--steps', '1', '--limit', '2'],
+    'data': ['--images', '2', '--rounds', '1'],
+}
+
+
+def page_commands() -> Iterator[tuple[str, list[str]]]:
+    """Page and words of every command, in the order in which they can be run."""
+    pages = {path.name: path for path in PAGES}
+    for name in (*FIRST, *(name for name in pages if name not in FIRST)):
+        for words in commands(pages[name]):
+            yield name, words
+
+
+def reason_not_to_run(words: list[str]) -> str | None:
+    """Why a command is not run here, or None."""
+    if '--against' in words:
+        return 'needs the history of the repository; tests/test_benchmarks/test_revisions.py'
+    return NOT_RUN.get(words[0])
+
+
+def call_of(words: list[str]) -> Callable[[], object]:
+    """The call that runs a command in this process; of several processes, the first alone.
+
+    Raises:
+        ValueError: The command is unknown.
+    """
+    words = [PLACEHOLDERS.get(word, word).replace('FAMILY', 'vit') for word in words]
+    match words:
+        case ['poa', 'plan', config, *arguments]:  # two images do not divide among several GPUs
+            return lambda: poa(['plan', config, *arguments, '--gpus', '1'])
+        case ['poa', *arguments] | ['python', '-m', 'poa_mm', *arguments]:
+            return lambda: poa(arguments)
+        case ['tools/dist_run.sh', _, script, *arguments]:
+            return call_of([script, *arguments])
+        case [script, *arguments] if script in SCRIPTS:
+            return lambda: poa(SCRIPTS[script](*arguments))
+        case [door, *arguments] if door.startswith('tools/'):
+            (command,) = re.findall(r"main\(\['(\w+)'", (ROOT / door).read_text())
+            return lambda: poa([command, *arguments])
+        case ['python', '-m', module, *arguments] if module.startswith('benchmarks.'):
+            return lambda: benchmark(module, [*arguments, *BENCHMARKS.get(module.partition('.')[2], [])])
+    raise ValueError(f'unknown command {" ".join(words)}')
+
+
+def poa(words: list[str]) -> None:
+    """Run a command of ``poa`` without a launcher."""
+    from poa_mm.commands import main
+
+    if '--launcher' in words:
+        at = words.index('--launcher')
+        words = words[:at] + words[at + 2 :]
+    main(words)
+    if words[0] == 'train':
+        given = words[words.index('--work-dir') + 1] if '--work-dir' in words else f'work_dirs/{Path(words[1]).stem}'
+        link_checkpoints(Path(given))
+
+
+def link_checkpoints(work_dir: Path) -> None:
+    """Give the last checkpoint the names under which the pages know it: those of a run of full length."""
+    last = Path((work_dir / 'last_checkpoint').read_text().strip())
+    names = {'last.pth'}
+    for page in (ROOT / 'README.md', *(ROOT / 'docs').glob('*.md')):
+        names |= set(re.findall(rf'{work_dir.name}/((?:iter|epoch)_\d+\.pth)', page.read_text()))
+    names |= {'iter_1000.pth', 'iter_300.pth'} if 'iter' in last.name else set()
+    for name in names - {last.name}:
+        (work_dir / name).unlink(missing_ok=True)
+        (work_dir / name).hardlink_to(last)
+
+
+def benchmark(module: str, words: list[str]) -> None:
+    """Run a benchmark, shortened.
+
+    Raises:
+        RuntimeError: It failed.
+    """
+    program = import_module(module)
+    args = program.parse_args(words)
+    args.arguments = words
+    if program.measure(args):
+        raise RuntimeError(f'{module} failed')
