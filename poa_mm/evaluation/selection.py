@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -140,7 +141,7 @@ def select(
         allowed = [replace(c, latency=times.get(c.subnet)) for c in allowed]
     fitting = [c for c in allowed if budget.allows(c) and (budget.latency is None or c.latency is not None)]
     if not fitting:
-        cheapest = min(allowed or choices, key=lambda c: (c.latency or 0, c.macs))
+        cheapest = min(allowed or choices, key=lambda c: (math.inf if c.latency is None else c.latency, c.macs))
         time = f', {cheapest.latency:.2f} ms' if cheapest.latency else ''
         raise UserError(
             f'no sub-network fits the limits; the smallest is {cheapest.name} with '

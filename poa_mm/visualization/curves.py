@@ -31,6 +31,8 @@ PANELS = {
     'Rank of the features': r'.*rank.*',
     'Gradient norm': r'grad_norm.*',
     'Learning rate': r'lr',
+    'Weight decay': r'weight_decay',
+    'Momentum of the teacher': r'momentum',
     'Seconds per iteration': r'(data_)?time',
 }
 UNSHOWN = {'base_lr', 'step', 'iter', 'epoch', 'memory'}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import tempfile
 import time
@@ -19,7 +20,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser('python -m tests.docs_run', description=__doc__)
     parser.add_argument('pages', nargs='*', metavar='PAGE.md', help='of these pages only (default: all)')
     parser.add_argument('--folder', type=Path, help='where to run (default: a temporary folder)')
-    parser.add_argument('--match', default='', metavar='TEXT', help='only commands that contain this')
+    parser.add_argument('--match', default='', metavar='PATTERN', help='a regular expression')
     return parser.parse_args()
 
 
@@ -48,7 +49,7 @@ def run_pages(folder: Path, pages: list[str], match: str = '') -> list[str]:
         done, failed, left_out = {}, [], {}
         for page, words in page_commands():
             text = ' '.join(words)
-            if (pages and page not in pages) or match not in text:
+            if (pages and page not in pages) or not re.search(match, text):
                 continue
             if reason := reason_not_to_run(words):
                 left_out.setdefault(reason, []).append(text)

@@ -20,6 +20,7 @@ PLACEHOLDERS = {
     'CHECKPOINT': 'work_dirs/seed_vitl_to_vits/last.pth',
     'FOLDER': 'photos/all',
     'SIZES': '96x4',
+    '8ms': '8000ms',  # on a busy machine
     '512x16': '64x16',
     '64x3-4-6-3': '16x1-1-1-1',
     '96x3-4-6-3': '24x1-1-1-1',

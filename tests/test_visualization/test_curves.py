@@ -39,14 +39,14 @@ def test_panels(tmp_path):
         'Cross-view loss, local crops': ['elastic_local'],
         'Masked-patch loss': ['elastic_patch'],
         'k-NN accuracy, %': ['knn_64x2', 'knn_S'],
-        'momentum': ['momentum'],  # the temperature does not change
+        'Momentum of the teacher': ['momentum'],  # the temperature does not change
     }
     figure = draw_curves(curves, 'run')
     panels = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title(loc='left') for axes in panels] == list(groups)
     line = panels[-1].lines[0]
     assert line.get_xydata().tolist() == [[1, 0.1], [2, 0.2]]
-    assert [text.get_text() for text in panels[3].get_legend().get_texts()] == ['64x2', 'S']
+    assert [text.get_text() for text in panels[4].get_legend().get_texts()] == ['64x2', 'S']
 
 
 def test_the_command_writes_a_picture_and_a_page(tmp_path, capsys):
