@@ -37,6 +37,16 @@ NOT_RUN = {
     'pytest': 'part of the test suite',
     'trtexec': 'needs an NVIDIA GPU and TensorRT',
 }
+# What no config says.
+SHORTER = {
+    'linear': ['--iters', '2', '--total-batch', '4', '--workers', '0'],
+    'knn': ['--workers', '0'],
+    'cluster': ['--workers', '0', '--clusters', '3', '--restarts', '1'],
+    'robustness': ['--workers', '0', '--ratios', '0', '0.5', '--grids', '1', '2'],
+    'backgrounds': ['--workers', '0'],
+    'visualize': ['--number', '2', '--gallery', '4'],
+    'plan': ['--gpus', '1'],  # two images do not divide among several
+}
 BENCHMARKS = {
     'step': ['--steps', '1', '--warmup', '0'],
     'parts': ['--rounds', '1', '--only', 'LayerNorm'],
@@ -68,8 +78,6 @@ def call_of(words: list[str]) -> Callable[[], object]:
     """
     words = [PLACEHOLDERS.get(word, word).replace('FAMILY', 'vit') for word in words]
     match words:
-        case ['poa', 'plan', config, *arguments]:  # two images do not divide among several GPUs
-            return lambda: poa(['plan', config, *arguments, '--gpus', '1'])
         case ['poa', *arguments] | ['python', '-m', 'poa_mm', *arguments]:
             return lambda: poa(arguments)
         case ['tools/dist_run.sh', _, script, *arguments]:
@@ -91,7 +99,7 @@ def poa(words: list[str]) -> None:
     if '--launcher' in words:
         at = words.index('--launcher')
         words = words[:at] + words[at + 2 :]
-    main(words)
+    main([*words, *SHORTER.get(words[0], [])])
     if words[0] == 'train':
         given = words[words.index('--work-dir') + 1] if '--work-dir' in words else f'work_dirs/{Path(words[1]).stem}'
         link_checkpoints(Path(given))
