@@ -35,6 +35,7 @@ NOT_RUN = {
     'source': 'changes the shell',
     'export': 'changes the shell',
     'pytest': 'part of the test suite',
+    'mim': 'needs openmim, which is not part of the tested set',
     'trtexec': 'needs an NVIDIA GPU and TensorRT',
 }
 # What no config says.
