@@ -4,6 +4,7 @@ default_hooks = dict(
     runtime_info=dict(type='LazyRuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
     finite_check=dict(type='FiniteCheckHook', limit=50),
+    collapse=dict(type='CollapseHook', interval=10),
     logger=dict(type='LoggerHook', interval=50),
     progress=dict(type='ProgressHook'),
     param_scheduler=dict(type='ParamSchedulerHook'),

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from poa_mm.engine import LayerDecayOptimWrapperConstructor, TeacherEMAHook
 from poa_mm.registry import MODELS
 from tests.helpers.networks import RESNET_STEP, SWIN_STEP, VIT
+from tests.helpers.no_sync import NoSync
 
 B, V = 3, 2
 STEP = dict(step=0, rank=0, seed=0)
@@ -17,27 +17,6 @@ BACKBONES = {
     'swin': {**SWIN_STEP, 'drop_path_rate': 0.2},
     'resnet': RESNET_STEP,
 }
-
-
-class NoSync(TorchDispatchMode):
-    """Fails on what needs a value or a shape that only the device knows."""
-
-    forbidden = (
-        '_local_scalar_dense',
-        'is_nonzero',
-        'nonzero',
-        'masked_select',
-        'equal',
-        'unique',
-        'repeat_interleave',
-    )
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func.overloadpacket.__name__
-        assert name not in self.forbidden, func
-        if name in ('index', 'index_put', 'index_put_'):  # boolean indexing counts its entries
-            assert all(i is None or i.dtype != torch.bool for i in args[1]), func
-        return func(*args, **(kwargs or {}))
 
 
 def batch():

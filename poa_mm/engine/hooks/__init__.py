@@ -3,6 +3,7 @@
 from .backbone_check import BackboneCheckHook
 from .batch_size import BatchSizeCheckHook
 from .checkpoint import AtomicCheckpointHook
+from .collapse import CollapseHook
 from .dataset_check import DatasetCheckHook
 from .finite_check import FiniteCheckHook
 from .freeze_last_layer import FreezeLastLayerHook
@@ -18,6 +19,7 @@ __all__ = [
     'AtomicCheckpointHook',
     'BackboneCheckHook',
     'BatchSizeCheckHook',
+    'CollapseHook',
     'DatasetCheckHook',
     'FiniteCheckHook',
     'FreezeLastLayerHook',

@@ -1,13 +1,13 @@
 """Logging that waits for the device only when something is printed."""
 
-import math
-
 import torch
-from mmengine.hooks import LoggerHook, RuntimeInfoHook
+from mmengine.hooks import RuntimeInfoHook
 from mmengine.runner import Runner
 from torch import Tensor
 
 from poa_mm.registry import HOOKS
+
+from .common import log_interval
 
 
 @HOOKS.register_module()
@@ -32,7 +32,7 @@ class LazyRuntimeInfoHook(RuntimeInfoHook):
         """Find out when the logger prints; without a logger, every iteration counts."""
         super().before_train(runner)
         self._rows.clear()
-        self.interval = math.gcd(*(h.interval for h in runner.hooks if isinstance(h, LoggerHook))) or 1
+        self.interval = log_interval(runner)
         self._skipped = float(getattr(runner.optim_wrapper, 'skipped_steps', 0))
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
