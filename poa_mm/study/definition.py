@@ -14,7 +14,7 @@ import yaml
 from poa_mm.errors import UserError
 
 PLACEHOLDER = re.compile(r'\{([\w./-]+)\}')
-OWN_PLACEHOLDERS = ('file', 'folder', 'train', 'val', 'images', 'seed', 'python')
+OWN_PLACEHOLDERS = ('file', 'folder', 'train', 'val', 'images', 'seed', 'options')
 PROTOCOLS = {'knn': 'k-NN', 'linear': 'linear probe'}
 
 
@@ -26,7 +26,7 @@ class Run:
         name: Unique; of a row with several sizes ``ROW/SIZE``.
         row: The row of the table that its results belong to.
         recipe: Config of the training; with ``command``, the one to judge its file with.
-        options: ``--cfg-options`` of the training.
+        options: ``--cfg-options`` of the training, or of a command that has the word ``{options}``.
         command: Instead of a training: the words of a command, the first of them ``poa`` or a program.
         output: The file that the command writes, in the run's folder; empty for the last checkpoint of a training.
         subnets: Which sub-networks are judged.

@@ -13,7 +13,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from poa_mm.config import find_config, load_config
+from poa_mm.config import check_config, find_config, load_config
 from poa_mm.errors import UserError
 
 from .definition import PLACEHOLDER, Run, Study
@@ -93,7 +93,9 @@ class Queue:
         Raises:
             UserError: If it does not exist or an option does not fit.
         """
-        return load_config(run.recipe, self.run_options(run, seed), None, 'none')
+        cfg = load_config(run.recipe, self.run_options(run, seed), None, 'none')
+        check_config(cfg)
+        return cfg
 
     def run_options(self, run: Run, seed: int) -> dict[str, Any]:
         """``--cfg-options`` of a run: its own, then those of the command line."""
@@ -118,7 +120,6 @@ class Queue:
         """
         made = {other.name: other for other in self.study.runs}
         own = dict(file=self.folder(run, seed) / run.output, folder=self.folder(run, seed), seed=seed)
-        own['python'] = sys.executable
 
         def value(match) -> str:
             name = match[1]
@@ -156,7 +157,9 @@ class Queue:
 
     def _making(self, run: Run, seed: int) -> list[str]:
         if run.command:
-            return [self.fill(word, run, seed) for word in run.command]
+            options = [f'{key}={_text(value)}' for key, value in run.options.items()]
+            words = [options if word == '{options}' else [self.fill(word, run, seed)] for word in run.command]
+            return [word for group in words for word in group]
         words = ['poa', 'train', run.recipe, *self._amp(), '--resume', '--work-dir', str(self.folder(run, seed))]
         return [*words, *self._cfg_options(run, seed)]
 

@@ -18,7 +18,7 @@ runs:
       64x2: {model.backbone.widths: [64]}
       128x5:
   files:
-    command: 'poa extract {poa} --subnets {size} --out {folder}'
+    command: 'poa extract {poa} --subnets {size} --out {folder} {options}'
     output: '{size}.pth'
     judged: false
     each: {64x2: }
@@ -44,9 +44,9 @@ def test_runs_take_shared_options_and_those_of_their_size(read):
     assert (small.name, small.row, small.stem, small.subnets) == ('alone/64x2', 'alone', 'alone-64x2', ['intact'])
     assert small.options == {'steps': 4, 'data_root': '{images}', 'model.backbone.widths': [64]}
     assert large.options == {'steps': 4, 'data_root': '{images}'}
-    assert files.command == ['poa', 'extract', '{poa}', '--subnets', '64x2', '--out', '{folder}']
+    assert files.command == ['poa', 'extract', '{poa}', '--subnets', '64x2', '--out', '{folder}', '{options}']
     assert (
-        files.placeholders() == {'poa', 'folder'}
+        files.placeholders() == {'poa', 'folder', 'options'}
         and files.output == '64x2.pth'
         and not files.judged
         and files.options == {}

@@ -108,6 +108,27 @@ def test_a_tiny_study_from_the_command_line(place, monkeypatch):
     assert '| poa ' in (place / 'out/results/table.md').read_text() and (place / 'out/results/sizes.png').is_file()
 
 
+def test_the_words_of_a_command(place):
+    text = (
+        (place / 'study.yaml')
+        .read_text()
+        .replace(
+            "'poa import {poa} poa_demo --out {file}', output: copy.pth, judged: false",
+            "'{peer} x.py {poa} {seed} {options}', output: copy.pth, judged: false, each: {64x2: {a: [1], b: c}}",
+        )
+    )
+    (place / 'study.yaml').write_text(
+        text.replace('{copy}', '{copy/64x2}').replace('judge:', 'values: {peer: old}\njudge:')
+    )
+    values = dict(train='t', val='v', peer='new')
+    queue = Queue(Study.read(place / 'study.yaml'), place / 'out', place / 'results', values)
+    copy = next(run for run in queue.study.runs if run.row == 'copy')
+    made = str(place / 'out/seed3/poa/iter_1.pth')
+    assert queue.commands(copy, 3) == [['new', 'x.py', made, '3', 'a=[1]', 'b=c']]
+    more = queue.study.runs[-1]
+    assert f'load_from={place}/out/seed3/copy-64x2/copy.pth' in queue.commands(more, 3)[0]
+
+
 def test_all_runs_of_a_seed_then_of_the_next(queue, fast):
     calls = fast()
     queue.run(queue.study.runs, [0, 1])
