@@ -29,6 +29,7 @@ class EmbeddingHead(BaseModule):
 
     def __init__(self, embed_dims: int, hidden_dims: int = 2048, out_dims: int = 256, scaled: bool = True) -> None:
         super().__init__()
+        self.embed_dims = embed_dims
         self.mlp = projection(embed_dims, hidden_dims, out_dims, scaled)
 
     def prototypes(self) -> list[Tensor]:
