@@ -26,6 +26,7 @@ from torch.utils.flop_counter import flop_registry
 from poa_mm.config import load_config
 from poa_mm.engine.memory import GPU_FP32, FakeMode, gpu_attention
 from poa_mm.models import compiling
+from poa_mm.models.losses import fused
 from poa_mm.models.poa import POA
 
 from . import operations, training
@@ -140,6 +141,7 @@ def fake_gpu() -> Iterator[Recorder]:
             (sys.modules['torch.optim.optimizer'], '_group_tensors_by_device_and_dtype', grouped),
         ]:
             stack.enter_context(mock.patch.object(owner, name, new))
+        stack.enter_context(mock.patch.dict(fused._compiled, clear=True))
         for mode in (fake, recorder, Posing(recorder)):
             stack.enter_context(mode)
         yield recorder

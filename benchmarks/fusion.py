@@ -6,8 +6,10 @@ convolutions and attention stay kernels of their own. The others join:
 - pointwise operations, casts, copies to another layout and concatenations join what makes their inputs and what reads
   their results, unless one of those kernels lies in between;
 - reductions of rows (norms, softmax, sums over the last axis) join the pointwise operations around them;
-- reductions over rows (gradients of biases and norms) are kernels of their own and read their inputs again;
-- a read at computed positions (``index_select``) begins a kernel: what it reads must have been written.
+- reductions over rows (gradients of biases and norms) are kernels of their own and read their inputs again; only
+  pointwise operations that serve nothing else join them;
+- a read at computed positions (``index_select``) begins a kernel: what it reads must have been written;
+- a cast to more bytes is never written: what reads its result reads what was cast, also in the backward pass.
 
 A joined kernel reads each input once and writes what others read. Everything else never leaves the chip.
 """
@@ -81,6 +83,7 @@ class Operation:
 
 def fuse(operations: Sequence[Operation]) -> list[Operation]:
     """The kernels of a step: operations outside of regions as they are, those of each region joined."""
+    operations = without_upcasts(operations)
     regions: dict[tuple, list[int]] = defaultdict(list)
     readers: dict[int, set[int]] = defaultdict(set)
     for place, operation in enumerate(operations):
@@ -90,7 +93,7 @@ def fuse(operations: Sequence[Operation]) -> list[Operation]:
             readers[access.value].add(place)
     kernels = [operation for operation in operations if operation.region is None]
     for places in regions.values():
-        for group in join(operations, places):
+        for group in join(operations, places, readers):
             kernels.append(kernel([operations[place] for place in group], set(group), readers))
             kernels += [
                 norm_gradients(operations[place]) for place in group if operations[place].name in NORM_GRADIENTS
@@ -98,7 +101,22 @@ def fuse(operations: Sequence[Operation]) -> list[Operation]:
     return kernels
 
 
-def join(operations: Sequence[Operation], places: Iterable[int]) -> list[list[int]]:
+def without_upcasts(operations: Sequence[Operation]) -> list[Operation]:
+    """Operations of regions read what was cast up to more bytes, which is never written, as it was before the cast."""
+    source: dict[int, Access] = {}
+    kept: list[Operation] = []
+    for operation in operations:
+        if operation.region is not None and operation.kind == 'joins':
+            reads = tuple(source.get(access.value, access) for access in operation.reads)
+            operation = replace(operation, reads=reads, bytes=sum(a.bytes for a in (*reads, *operation.writes)))
+            if operation.name == '_to_copy' and reads[0].bytes < operation.writes[0].bytes:
+                source[operation.writes[0].value] = reads[0]
+        kept.append(operation)
+    unread = source.keys() - {access.value for operation in kept for access in operation.reads}
+    return [operation for operation in kept if not any(access.value in unread for access in operation.writes)]
+
+
+def join(operations: Sequence[Operation], places: Iterable[int], readers: dict[int, set[int]]) -> list[list[int]]:
     """The operations of a region, by their places, in groups that become kernels."""
     maker: dict[int, int] = {}
     level: dict[int, int] = {}
@@ -107,6 +125,8 @@ def join(operations: Sequence[Operation], places: Iterable[int]) -> list[list[in
         operation = operations[place]
         makers = {maker[access.value] for access in operation.reads if access.value in maker}
         apart = {m for m in makers if not joined(operations[m], operation)}
+        if operation.kind == 'over rows':
+            apart = {m for m in apart if not is_only_for(place, [(p, operations[p]) for p in group[m]], readers)}
         level[place] = max([level[m] + (m in apart) for m in makers], default=0)
         group[place] = [place]
         for m in makers - apart:
@@ -122,6 +142,14 @@ def join(operations: Sequence[Operation], places: Iterable[int]) -> list[list[in
 def joined(maker: Operation, reader: Operation) -> bool:
     """Whether an operation can be in the kernel of the one whose result it reads."""
     return maker.kind in ('joins', 'reads') and reader.kind == 'joins'
+
+
+def is_only_for(place: int, members: Sequence[tuple[int, Operation]], readers: dict[int, set[int]]) -> bool:
+    """Whether pointwise operations serve only the reduction at a place, which then computes them as it reads."""
+    places = {place, *(p for p, _ in members)}
+    written = [readers[access.value] for _, operation in members for access in operation.writes]
+    pointwise = all(operation.name.removesuffix('_') in POINTWISE for _, operation in members)
+    return pointwise and all(found and found <= places for found in written)
 
 
 def kernel(members: Sequence[Operation], places: set[int], readers: dict[int, set[int]]) -> Operation:

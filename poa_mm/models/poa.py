@@ -20,6 +20,7 @@ from .cheap_start import CheapStart
 from .compiling import compile_backbone, missing_compiler
 from .draws import ElasticDraws
 from .losses import Embeddings, coding_rate, embedding, koleo, prototype
+from .losses.fused import fusing
 from .schedule import PretrainSchedule
 from .step_checks import LOSS_WEIGHTS, check_branches, check_crops
 from .teacher import Teacher
@@ -73,8 +74,8 @@ class POA(BaseSelfSupervisor):
             students of :func:`coding_rate` of the first head's outputs for the global crops, which is maximised.
         schedule: Arguments of :class:`PretrainSchedule`.
         cheap_start: Arguments of :class:`CheapStart`: smaller and fewer crops at first; ``None``: not at all.
-        compile_blocks: Whether ``torch.compile`` is applied to the blocks of student and teacher; ``None``: on a GPU,
-            where a compiler is found.
+        compile_blocks: Whether ``torch.compile`` is applied to the blocks of student and teacher, to targets and to
+            losses; ``None``: on a GPU, where a compiler is found.
         data_preprocessor: Config of the preprocessor.
         init_cfg: Initialisation config of MMEngine.
 
@@ -120,7 +121,7 @@ class POA(BaseSelfSupervisor):
         )
         self.patch_head = patch_head
         self.teacher = Teacher(backbone, head, patch_head)
-        self.compile_blocks, self.compiled_for = compile_blocks, None
+        self.compile_blocks, self.compiled_for, self.compiled = compile_blocks, None, False
         self.target = MODELS.build(target)
         self.students, self.teachers = tuple(students), tuple(teachers)
         self.sampler = SubnetSampler(backbone.space, **(sampler or {})) if 'elastic' in students else None
@@ -155,7 +156,7 @@ class POA(BaseSelfSupervisor):
         return embedding if isinstance(self.target, Embeddings) else prototype
 
     def compile_for(self, device: torch.device) -> None:
-        """Compiles the blocks if ``compile_blocks`` asks for it on this device; the first step calls it.
+        """Compiles blocks, targets and losses if ``compile_blocks`` asks for it here; the first step calls it.
 
         Raises:
             UserError: If ``compile_blocks`` is true and there is no compiler.
@@ -170,6 +171,7 @@ class POA(BaseSelfSupervisor):
             return
         compile_backbone(self.backbone)
         compile_backbone(self.teacher.backbone)
+        self.compiled = True
 
     def loss(self, inputs: dict[str, Any], data_samples: None = None) -> dict[str, Tensor]:
         """Losses of a batch, with the sub-network, teacher temperature and losses of its step.
@@ -260,7 +262,7 @@ class POA(BaseSelfSupervisor):
             if name in elastic or name in self.students
         }
         weights = dict(zip(elastic, self.draws.weights(list(elastic.values())))) if elastic else {}
-        with torch.autocast(global_crops.device.type, enabled=False):
+        with torch.autocast(global_crops.device.type, enabled=False), fusing(self.compiled):
             return self._compare(outputs, targets, mask_weights, weights)
 
     def _elastic_subnets(self, given: Subnet | str | Sequence[Subnet] | None) -> dict[str, Subnet]:
@@ -278,11 +280,14 @@ class POA(BaseSelfSupervisor):
         """Targets of the teacher run through one network; it sees the global crops unmasked."""
         ((features, patches),) = self.teacher.backbone([global_crops], subnet=subnet)
         head, patch_head = self.teacher.head, self.teacher.patch_head
-        images = self.target(head(features), temp, 'image')
-        if mask_indices is None:
-            return Targets(images, [])
-        patches = take_patches(patches, mask_indices)
-        return Targets(images, self.target((patch_head or head)(patches), temp, 'patch'))
+        prototypes = head.prototypes()
+        with fusing(self.compiled):
+            images = self.target(head(features, prototypes), temp, 'image')
+            if mask_indices is None:
+                return Targets(images, [])
+            patches = take_patches(patches, mask_indices)
+            logits = patch_head(patches) if patch_head else head(patches, prototypes)
+            return Targets(images, self.target(logits, temp, 'patch'))
 
     def _student_outputs(
         self,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,8 @@ from poa_mm.models.backbones.attention import attend
 from poa_mm.models.backbones.drop_path import add_residual, draw_kept
 from poa_mm.models.backbones.ffn import ElasticFFN
 from poa_mm.models.heads.prototype_head import PrototypeLayer
-from poa_mm.models.losses import SinkhornKnopp, cross_entropy, cross_view_local
+from poa_mm.models.losses import SinkhornKnopp, cross_entropy, cross_view_local, same_view
+from poa_mm.models.losses.fused import fusing
 from poa_mm.models.poa import take_patches
 from poa_mm.registry import MODELS
 
@@ -97,7 +99,7 @@ def drop_path(images, width, rate, compiled=False):
         return add_residual(x, shapes, lambda x, _: ffn(x), kept)
 
     if compiled:
-        subset = torch.compile(subset, backend='aot_eager')
+        subset = torch.compile(subset)
     inputs = [x, *ffn.parameters()]
     return Differentiable(lambda: x + ffn(x) * mask, inputs), Differentiable(lambda: subset(x), inputs)
 
@@ -147,9 +149,13 @@ def masked_patches(n, length, dim):
     return slow, Differentiable(lambda: take_patches(x, index), [x])
 
 
-def sinkhorn(rows, prototypes):
+def sinkhorn(rows, prototypes, fuse=False):
     """Factors of rows and columns, against a matrix that is rewritten."""
     logits, balance = torch.randn(rows, prototypes).clamp(-1, 1), SinkhornKnopp()
+
+    def balanced():
+        with fusing(fuse):
+            return balance([logits], 0.04)
 
     def matrix():
         q = (logits / 0.04).exp().T
@@ -159,21 +165,26 @@ def sinkhorn(rows, prototypes):
             q = q / q.sum(0, keepdim=True) / rows
         return [(q * rows).T]
 
-    return matrix, lambda: balance([logits], 0.04)
+    return matrix, balanced
 
 
 def plain_cross_entropy(targets, logits):
     return -(targets * (logits.float() / TEMPERATURE).log_softmax(-1)).sum(-1)
 
 
-def chunked_cross_entropy(rows, prototypes, dtype):
+def chunked_cross_entropy(rows, prototypes, dtype, fuse=False):
     """A softmax that is computed again in the backward pass, against one that is kept."""
     targets, logits = torch.randn(rows, prototypes).softmax(-1), torch.randn(rows, prototypes).to(getattr(torch, dtype))
     slow = Differentiable(lambda: plain_cross_entropy(targets, logits), [logits])
-    return slow, Differentiable(lambda: cross_entropy(targets, logits, TEMPERATURE), [logits])
+
+    def chunked():
+        with fusing(fuse):
+            return cross_entropy(targets, logits, TEMPERATURE)
+
+    return slow, Differentiable(chunked, [logits])
 
 
-def local_crops(images, crops, prototypes):
+def local_crops(images, crops, prototypes, fuse=False):
     """Targets of both global crops summed first, against every pair of a global and a local crop."""
     targets = torch.randn(2 * images, prototypes).softmax(-1)
     logits = torch.randn(crops * images, prototypes)
@@ -182,8 +193,22 @@ def local_crops(images, crops, prototypes):
         parts = [plain_cross_entropy(t, s).mean() for t in targets.chunk(2) for s in logits.chunk(crops)]
         return torch.stack(parts).sum()[None]
 
-    summed = Differentiable(lambda: cross_view_local(targets, logits, TEMPERATURE)[None], [logits])
-    return Differentiable(pairs, [logits]), summed
+    def summed():
+        with fusing(fuse):
+            return cross_view_local(targets, logits, TEMPERATURE)[None]
+
+    return Differentiable(pairs, [logits]), Differentiable(summed, [logits])
+
+
+def same_views(rows, prototypes):
+    """Targets that are softmaxes of logits, compiled, against as they are."""
+    intact, elastic = torch.randn(rows, prototypes), torch.randn(rows, prototypes)
+
+    def compared(fuse):
+        with fusing(fuse):
+            return same_view(intact, elastic, TEMPERATURE)[None]
+
+    return tuple(Differentiable(partial(compared, fuse), [elastic]) for fuse in (False, True))
 
 
 def weight_norm(tokens, dim, prototypes):

@@ -63,16 +63,18 @@ def test_norms_join_what_is_around_them(recorder):
     forward, backward, gradients = kernels(recorder)
     # x + 1 is kept for the backward pass.
     assert forward == ('fused', 2 * MATRIX + half + 2 * ROW + statistics)
-    # Reads gradient, x + 1, statistics, weight and bias; writes three gradients.
-    assert backward == ('fused', half + MATRIX + statistics + 2 * ROW + MATRIX + 2 * ROW)
-    assert gradients == ('sum', 2 * MATRIX)
+    # Reads gradient, x + 1, statistics, weight and bias, writes three gradients; the second kernel reads the first two.
+    assert backward[1] == half + MATRIX + statistics + 2 * ROW + MATRIX + 2 * ROW
+    assert gradients == ('sum', half + MATRIX)
 
 
 def test_sums_over_rows_and_indexed_reads_stay_apart(recorder):
     x, index = torch.randn(N, D, device=GPU), torch.arange(N // 2, device=GPU)
     recorder.operations.clear()
     torch.compile(lambda x: x.exp().sum(0).neg())(x)
-    assert kernels(recorder) == [('exp', 2 * MATRIX), ('sum', MATRIX + ROW), ('neg', 2 * ROW)]
+    assert kernels(recorder) == [('fused', MATRIX + ROW), ('neg', 2 * ROW)]
+    torch.compile(lambda x: (lambda e: (e.neg(), e.sum(0)))(x.exp()))(x)
+    assert kernels(recorder) == [('fused', 3 * MATRIX), ('sum', MATRIX + ROW)]
     torch.compile(lambda x: x.exp().index_select(0, index).neg())(x)
     assert kernels(recorder) == [('exp', 2 * MATRIX), ('fused', MATRIX + index.nbytes)]
 
@@ -84,3 +86,15 @@ def test_backward_pass_is_a_region_of_its_own(recorder):
     assert kernels(recorder) == [('fused', 3 * MATRIX)]
     out.backward(y)
     assert kernels(recorder) == [('fused', 2 * MATRIX)]  # the gradient is y: one read, one write
+
+
+def test_upcasts_are_never_written(recorder):
+    x, norm = torch.randn(N, D, device=GPU, dtype=torch.bfloat16).requires_grad_(), nn.LayerNorm(D, device=GPU)
+    grad = torch.randn(N, D, device=GPU, dtype=torch.bfloat16)
+    recorder.operations.clear()
+    torch.compile(lambda x: norm(x.float()).bfloat16())(x).backward(grad)
+    half, statistics = MATRIX // 2, 2 * 4 * N
+    forward, backward, gradients = kernels(recorder)
+    assert forward == ('fused', 2 * half + 2 * ROW + statistics)
+    assert backward[1] == 3 * half + statistics + 2 * ROW + 2 * ROW
+    assert gradients == ('sum', 2 * half)

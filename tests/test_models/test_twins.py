@@ -1,8 +1,11 @@
 """The fast versions of the training step return what the slow ones return, and the same gradients."""
 
+from functools import partial
+
 import pytest
 import torch
 
+from poa_mm.models.losses import fused
 from tests.helpers import twins
 
 CASES = [
@@ -21,12 +24,24 @@ CASES = [
     ('masked_patches', 3, 9, 4),
     ('weight_norm', 5, 8, 12),
     ('sinkhorn', 6, 20),
+    ('sinkhorn', 6, 20, True),
     ('chunked_cross_entropy', 5, 20, 'float32'),
     ('chunked_cross_entropy', 5, 20, 'bfloat16'),
+    ('chunked_cross_entropy', 5, 20, 'float32', True),
+    ('chunked_cross_entropy', 6, 21, 'bfloat16', True),
     ('local_crops', 3, 2, 20),
+    ('local_crops', 3, 2, 20, True),
+    ('same_views', 5, 20),
     ('teacher_update', 2, 8),
     ('checkpointing', 32, 2, 2),
 ]
+
+
+@pytest.fixture(autouse=True)
+def quick_compiler(monkeypatch):
+    """The graphs of the whole are PyTorch's, what runs is eager: Inductor would take a minute."""
+    monkeypatch.setattr(fused, '_compiled', {})
+    monkeypatch.setattr(torch, 'compile', partial(torch.compile, backend='aot_eager'))
 
 
 @pytest.mark.parametrize('case', CASES, ids=lambda case: '-'.join(map(str, case)))

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
 
+from .fused import fused, is_fusing
+
 
 def _all_reduce(tensors: list[Tensor], op: dist.ReduceOp.RedOpType) -> list[Tensor]:
     """The tensors reduced over all processes, in one collective."""
@@ -54,20 +56,93 @@ class SinkhornKnopp(nn.Module):
             Targets ``(N, K)`` in fp32, each row a distribution.
         """
         with torch.autocast(logits[0].device.type, enabled=False):  # matrix products in fp32
-            return self._balance([z.float() / temperature for z in logits])
+            matrices = [(Recomputed if is_fusing() else Stored)(z, temperature) for z in logits]
+            return self._balance(matrices)
 
-    def _balance(self, scores: list[Tensor]) -> list[Tensor]:
+    def _balance(self, matrices: list[Stored] | list[Recomputed]) -> list[Tensor]:
         # One constant for all processes cancels, and keeps exp() in range.
-        empty = scores[0].new_full((), -torch.inf)
-        peaks = [s.max() if s.numel() else empty for s in scores]
-        peaks = _all_reduce(peaks, dist.ReduceOp.MAX)
-        scores = [s.sub_(peak).exp_() for s, peak in zip(scores, peaks)]
-        columns = [s.new_ones(len(s)) for s in scores]
+        for matrix, peak in zip(matrices, _all_reduce([m.peak() for m in matrices], dist.ReduceOp.MAX)):
+            matrix.divide_by_exp(peak)
+        columns = [m.logits.new_ones(len(m.logits), dtype=torch.float) for m in matrices]
         for _ in range(self.num_iters):
-            totals = _all_reduce([c @ s for c, s in zip(columns, scores)], dist.ReduceOp.SUM)
+            totals = _all_reduce([m.over_samples(c) for m, c in zip(matrices, columns)], dist.ReduceOp.SUM)
             rows = [total.reciprocal_() for total in totals]
-            columns = [(s @ r).reciprocal_() for s, r in zip(scores, rows)]
-        return [s.mul_(r).mul_(c.unsqueeze(1)) for s, r, c in zip(scores, rows, columns)]
+            columns = [m.over_prototypes(r).reciprocal_() for m, r in zip(matrices, rows)]
+        return [m.balanced(r, c) for m, r, c in zip(matrices, rows, columns)]
+
+
+class Stored:
+    """``Q = exp(z / t - peak)`` kept in fp32, and its sums.
+
+    Args:
+        logits: Teacher logits ``(N, K)``.
+        temperature: Teacher temperature ``t``.
+    """
+
+    def __init__(self, logits: Tensor, temperature: float) -> None:
+        self.logits = logits
+        self.values = logits.float() / temperature
+
+    def peak(self) -> Tensor:
+        """The largest exponent; minus infinity without samples."""
+        return self.values.max() if self.values.numel() else self.values.new_full((), -torch.inf)
+
+    def divide_by_exp(self, peak: Tensor) -> None:
+        """Choose the constant, before the sums."""
+        self.values = self.values.sub_(peak).exp_()
+
+    def over_samples(self, columns: Tensor) -> Tensor:
+        """``sum_k Q_jk c_j`` for every prototype, ``(K,)``."""
+        return columns @ self.values
+
+    def over_prototypes(self, rows: Tensor) -> Tensor:
+        """``sum_j Q_jk r_k`` for every sample, ``(N,)``."""
+        return self.values @ rows
+
+    def balanced(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """``Q_jk r_k c_j``, ``(N, K)``; ends the use of this object."""
+        return self.values.mul_(rows).mul_(columns.unsqueeze(1))
+
+
+class Recomputed(Stored):
+    """The same with ``Q`` computed anew from the logits in every sum, which on a GPU costs less than reading it."""
+
+    def __init__(self, logits: Tensor, temperature: float) -> None:
+        self.logits = logits
+        # On the device: another number in every step would be compiled anew.
+        self.temperature = logits.new_full((), temperature, dtype=torch.float)
+
+    def peak(self) -> Tensor:
+        if not self.logits.numel():
+            return self.temperature.new_full((), -torch.inf)
+        return self.logits.max().float() / self.temperature
+
+    def divide_by_exp(self, peak: Tensor) -> None:
+        self.arguments = self.logits, self.temperature, peak
+
+    def over_samples(self, columns: Tensor) -> Tensor:
+        return sum_over_samples.compiled(*self.arguments, columns)
+
+    def over_prototypes(self, rows: Tensor) -> Tensor:
+        return sum_over_prototypes.compiled(*self.arguments, rows)
+
+    def balanced(self, rows: Tensor, columns: Tensor) -> Tensor:
+        return scaled.compiled(*self.arguments, rows, columns)
+
+
+@fused
+def sum_over_samples(logits: Tensor, temperature: Tensor, peak: Tensor, columns: Tensor) -> Tensor:
+    return ((logits.float() / temperature - peak).exp() * columns.unsqueeze(1)).sum(0)
+
+
+@fused
+def sum_over_prototypes(logits: Tensor, temperature: Tensor, peak: Tensor, rows: Tensor) -> Tensor:
+    return ((logits.float() / temperature - peak).exp() * rows).sum(1)
+
+
+@fused
+def scaled(logits: Tensor, temperature: Tensor, peak: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    return (logits.float() / temperature - peak).exp() * rows * columns.unsqueeze(1)
 
 
 @MODELS.register_module()
