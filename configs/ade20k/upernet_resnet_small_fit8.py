@@ -7,6 +7,9 @@ For another network, change _base_. From scratch: --cfg-options model.backbone.i
 
 _base_ = 'upernet_resnet_small.py'
 
+steps = 600
+warmup = min(30, steps // 3)
+
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
@@ -34,7 +37,8 @@ model = dict(
 )
 optim_wrapper = dict(optimizer=dict(lr=3e-3, weight_decay=0.0), lr_scaling=dict(batch_size=4, base_batch_size=4))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=30),
-    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=30, end=600),
+    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=warmup),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=warmup, end=steps),
 ]
-train_cfg = dict(max_iters=600, val_interval=300)
+train_cfg = dict(max_iters=steps, val_interval=steps)
+default_hooks = dict(checkpoint=dict(interval=steps))

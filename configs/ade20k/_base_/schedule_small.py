@@ -2,6 +2,8 @@
 
 _base_ = ['ade20k_small.py', 'runtime.py']
 
+steps = 300
+warmup = min(30, steps // 3)
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='poa_mm.LayerDecayOptimWrapperConstructor',
@@ -10,13 +12,13 @@ optim_wrapper = dict(
     paramwise_cfg=dict(no_decay=['pos_embed', 'cls_token', 'relative_position_bias_table']),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=30),
-    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=30, end=300),
+    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=warmup),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=warmup, end=steps),
 ]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=300, val_interval=300)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=steps, val_interval=steps)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 default_hooks = dict(
     logger=dict(interval=20),
-    checkpoint=dict(interval=300),
+    checkpoint=dict(interval=steps),
 )

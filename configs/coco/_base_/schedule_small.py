@@ -3,6 +3,7 @@
 _base_ = ['coco_small.py', 'runtime.py']
 
 steps = 600
+warmup = min(50, steps // 3)
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='poa_mm.LayerDecayOptimWrapperConstructor',
@@ -15,8 +16,8 @@ optim_wrapper = dict(
     ),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=steps, T_max=steps - 50, eta_min=1e-5),
+    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=warmup),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=warmup, end=steps, T_max=steps - warmup, eta_min=1e-5),
 ]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=steps, val_interval=steps)
 default_hooks = dict(

@@ -54,9 +54,18 @@ optim_wrapper = dict(
     lr_scaling=dict(rule='linear', batch_size=64, base_batch_size=64),
     paramwise_cfg=dict(layer_decay_rate=1.0),
 )
+epochs = 10  # at least 2: the first is a warm-up
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, by_epoch=True, begin=0, end=1, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', T_max=9, eta_min=1e-6, by_epoch=True, begin=1, end=10, convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=epochs - 1,
+        eta_min=1e-6,
+        by_epoch=True,
+        begin=1,
+        end=epochs,
+        convert_to_iter_based=True,
+    ),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=10, val_interval=5)
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10, max_keep_ckpts=1))
+train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=epochs // 2)
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=epochs, max_keep_ckpts=1))

@@ -3,11 +3,19 @@
 _base_ = 'finetune_small.py'
 
 train_dataloader = dict(dataset=dict(fraction=0.1))
+epochs = 100
+warmup = epochs // 10
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-6, by_epoch=True, begin=0, end=10, convert_to_iter_based=True),
+    dict(type='LinearLR', start_factor=1e-6, by_epoch=True, begin=0, end=warmup, convert_to_iter_based=True),
     dict(
-        type='CosineAnnealingLR', T_max=90, eta_min=1e-6, by_epoch=True, begin=10, end=100, convert_to_iter_based=True
+        type='CosineAnnealingLR',
+        T_max=epochs - warmup,
+        eta_min=1e-6,
+        by_epoch=True,
+        begin=warmup,
+        end=epochs,
+        convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(max_epochs=100, val_interval=50)
-default_hooks = dict(checkpoint=dict(interval=100))
+train_cfg = dict(max_epochs=epochs, val_interval=epochs // 2)
+default_hooks = dict(checkpoint=dict(interval=epochs))
