@@ -6,10 +6,13 @@ project = 'poa_mm'
 copyright = 'the poa_mm developers'
 version = release = poa_mm.__version__
 
-extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon', 'sphinx.ext.viewcode']
+extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon', 'sphinx.ext.viewcode']
 exclude_patterns = ['results']
 html_theme = 'furo'
 html_title = f'poa_mm {release}'
+
+# The outputs in the notebook are shown: docs/execute_notebook.py makes them.
+nb_execution_mode = 'off'
 
 # Anchors of headings, as GitHub makes them: extraction.md#downstream-configs.
 myst_heading_anchors = 3
