@@ -73,6 +73,7 @@ setup(
         'scikit-learn>=1.2',
         'scipy>=1.9',
         'tqdm',
+        'pyyaml',
     ],
     extras_require={
         'openmmlab': OPENMMLAB,

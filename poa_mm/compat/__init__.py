@@ -14,6 +14,7 @@ DISTRIBUTIONS = {
     'matplotlib': 'matplotlib',
     'PIL': 'pillow',
     'tqdm': 'tqdm',
+    'yaml': 'pyyaml',
     'cv2': 'opencv-python-headless',
     'mmengine': 'onedl-mmengine',
     'mmcv': 'onedl-mmcv',
