@@ -31,6 +31,7 @@ COMMANDS = (
     'curves',
     'compare',
     'study',
+    'replay',
 )
 # The disk, the user's share of it, or the largest allowed file.
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -66,6 +66,14 @@ class SeededInfiniteSampler(Sampler):
                 order, order_pass = self._order(current_pass), current_pass
             yield Draw(int(order[offset]), position, self.seed)
 
+    def batch(self, number: int) -> list[Draw]:
+        """The draws of batch ``number`` of this process, counted from the start of the run."""
+        first = (number * self.world_size + self.rank) * self.batch_size
+        places = (divmod(position, self.size) for position in range(first, first + self.batch_size))
+        return [
+            Draw(int(self._order(passed)[offset]), first + i, self.seed) for i, (passed, offset) in enumerate(places)
+        ]
+
     def _order(self, number: int) -> np.ndarray:
         """Indices of the dataset in the order of a pass."""
         if not self.shuffle:

@@ -14,6 +14,7 @@ from .runtime_info import LazyRuntimeInfoHook
 from .start_check import StartCheckHook
 from .teacher_ema import TeacherEMAHook
 from .warm_up import WarmUpHook
+from .watch_step import WatchStepHook
 
 __all__ = [
     'AtomicCheckpointHook',
@@ -30,4 +31,5 @@ __all__ = [
     'StartCheckHook',
     'TeacherEMAHook',
     'WarmUpHook',
+    'WatchStepHook',
 ]

@@ -1,18 +1,24 @@
-"""Ends a run that no longer learns because every step is non-finite."""
+"""Records steps that were skipped as non-finite, and ends a run that no longer learns because all are."""
 
 from __future__ import annotations
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import Tensor
 
 from poa_mm.errors import NON_FINITE, RunStopped, UserError
 from poa_mm.registry import HOOKS
+
+from ..skipped import describe_step, write_step
 
 
 @HOOKS.register_module()
 class FiniteCheckHook(Hook):
     """Ends a run after so many optimizer steps in a row that were skipped because loss or gradients were not finite.
+
+    Each process writes what identifies a skipped step to ``skipped/step_N_rank_R.json`` of the work dir, from which
+    ``poa replay`` computes it again.
 
     The optimizer wrapper (:class:`PoaOptimWrapper`) skips such steps, so the weights stay finite, but the run would go
     on without learning until it ends with exit code 0. Steps are counted on the device, and the count is fetched every
@@ -22,6 +28,7 @@ class FiniteCheckHook(Hook):
     Args:
         limit: Skipped steps in a row that end the run.
         interval: Steps between two looks at the count.
+        records: Most steps that a process writes.
 
     Raises:
         RunStopped: With exit code 3.
@@ -30,14 +37,15 @@ class FiniteCheckHook(Hook):
 
     priority = 'LOW'  # before the checkpoint hook
 
-    def __init__(self, limit: int = 50, interval: int = 10) -> None:
+    def __init__(self, limit: int = 50, interval: int = 10, records: int = 100) -> None:
         if limit < 1 or interval < 1:
             raise UserError(f'limit and interval of FiniteCheckHook must be at least 1, got {limit} and {interval}')
-        self.limit, self.interval = limit, interval
+        self.limit, self.interval, self.records = limit, interval, records
 
     def before_train(self, runner: Runner) -> None:
         """Start to count."""
         self.row = self.longest = None
+        self.pending: list[tuple[int, list[str], Tensor]] = []
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Count, and look at times."""
@@ -52,10 +60,28 @@ class FiniteCheckHook(Hook):
             counted = counted * (scaler._scale < 1)
         self.row = (self.row + counted) * (1 - finite)
         self.longest = torch.maximum(self.longest, self.row)
-        if self.every_n_train_iters(runner, self.interval) and self.longest.item() >= self.limit:
+        values = {**(outputs or {}), **getattr(wrapper, 'grad_norms', {})}
+        values = {name: value for name, value in values.items() if isinstance(value, Tensor)}
+        row = torch.stack([value.detach().float().mean() for value in [counted, *values.values()]])
+        self.pending.append((runner.iter, list(values), row))
+        if not (self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)):
+            return
+        longest, *rows = torch.cat([self.longest.reshape(1), *(row for _, _, row in self.pending)]).tolist()
+        self._record(runner, rows)
+        if longest >= self.limit:
             raise RunStopped(
                 f'{self.limit} optimizer steps in a row had a non-finite loss or gradient, the last of them step '
                 f'{runner.iter + 1}; the last checkpoint is finite. Resume it with a lower learning rate, '
                 'without fp16, or without the images of these steps',
                 NON_FINITE,
             )
+
+    def _record(self, runner: Runner, fetched: list[float]) -> None:
+        """Write the skipped ones of the pending steps."""
+        for iteration, names, row in self.pending:
+            (counted, *values), fetched = fetched[: len(row)], fetched[len(row) :]
+            if counted and self.records:
+                self.records -= 1
+                path = write_step(runner.work_dir, describe_step(runner, iteration, dict(zip(names, values))))
+                runner.logger.warning(f'step {iteration + 1} was skipped as non-finite: poa replay {path}')
+        self.pending.clear()

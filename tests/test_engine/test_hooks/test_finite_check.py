@@ -12,8 +12,8 @@ from poa_mm.errors import RunStopped, UserError
 def run(pattern, limit, interval=1, scale=None):
     """Step at which the hook stops, given which steps are finite; ``None`` if it does not."""
     wrapper = SimpleNamespace(finite=None, loss_scaler=None)
-    runner = SimpleNamespace(optim_wrapper=wrapper, iter=0)
-    hook = FiniteCheckHook(limit, interval)
+    runner = SimpleNamespace(optim_wrapper=wrapper, iter=0, max_iters=10**6)
+    hook = FiniteCheckHook(limit, interval, records=0)
     hook.before_train(runner)
     for step, finite in enumerate(pattern):
         runner.iter, wrapper.finite = step, torch.tensor(float(finite))
@@ -44,6 +44,7 @@ def test_a_run_of_bad_images_ends(make_runner, tiny_data, tmp_path):
     runner = make_runner(steps=30, data=tiny_data(bad=range(8, 16)), hooks=[FiniteCheckHook(4, 2)])
     with pytest.raises(RunStopped, match='4 optimizer steps in a row'):
         runner.train()
+    assert sorted(path.name for path in (tmp_path / 'run/skipped').iterdir())[0] == 'step_5_rank_0.json'
     assert 4 <= runner.iter < 12 and all(value.isfinite().all() for value in runner.model.state_dict().values())
 
 
