@@ -126,12 +126,14 @@ def trace(path: str, options: dict, batch_size: int | None = None, subnet: str =
 def fake_gpu() -> Iterator[Recorder]:
     """Within it, tensors are fake, and those made on ``cuda:0`` pose as those of a GPU."""
     autocast, device = torch.autocast, FakeTensor.device.fget
+    is_autocast_enabled = torch.is_autocast_enabled
     fake = FakeMode()
     recorder = Recorder(fake)
     with ExitStack() as stack:
         for owner, name, new in [
             (FakeTensor, 'device', property(lambda t: GPU if on_device(t) and not recorder.running else device(t))),
             (torch, 'autocast', lambda device_type, **how: autocast('cpu', **how)),
+            (torch, 'is_autocast_enabled', lambda device_type=None: is_autocast_enabled('cpu')),
             (torch.nn.Module, 'to', moved),
             (torch.nn.Module, 'compile', lambda module, **how: recorder.regions.compile_module(module, **how)),
             (torch, 'compile', recorder.regions.compile),

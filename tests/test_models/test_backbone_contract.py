@@ -191,3 +191,17 @@ def test_layer_depths_rise_from_input_to_output(backbone):
 def test_unknown_subnets_are_refused(backbone):
     with pytest.raises(ValueError, match='allowed are'):
         backbone.image_features(torch.randn(1, 3, 64, 64), '7x7')
+
+
+@pytest.mark.parametrize('cfg', [VIT, SWIN], ids=lambda cfg: cfg['type'])
+def test_residual_in_bf16(cfg, random_backbone, monkeypatch):
+    plain, half = random_backbone(cfg), random_backbone({**cfg, 'bf16_residual': True})
+    images = torch.randn(3, 3, cfg['img_size'], cfg['img_size'])
+    seen = []
+    monkeypatch.setattr(half, 'run_block', lambda block, x, *args: seen.append(x.dtype) or block(x, *args))
+    assert torch.equal(half.image_features(images), plain.image_features(images))  # without mixed precision
+    with torch.autocast('cpu', torch.bfloat16):
+        found, expected = (backbone.image_features(images).float() for backbone in (half, plain))
+    blocks = len(seen) // 2
+    assert seen == [torch.float32] * blocks + [torch.bfloat16] * blocks
+    torch.testing.assert_close(found, expected, rtol=0.1, atol=0.1 * expected.abs().max().item())

@@ -4,13 +4,16 @@ from collections import Counter
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.registry import MODELS
 from mmpretrain.models.backbones import ResNet
 from mmseg.models.backbones import ResNet as MMSegResNet
 from mmseg.registry import MODELS as MMSEG
+from torch import nn
 
 from poa_mm.elastic import SubnetSampler, collect_slice_rules
 from poa_mm.models import ElasticResNet, StaticResNet
+from poa_mm.models.backbones.resnet import ElasticBottleneck, has_channels_last, norm_relu
 from poa_mm.registry import MODELS as POA_MM
 from tests.helpers.networks import RESNET
 
@@ -192,3 +195,25 @@ def test_masks_that_do_not_fit_are_refused(shape, cells):
 def test_wrong_arguments(wrong, message):
     with pytest.raises(ValueError, match=message):
         ElasticResNet(**wrong)
+
+
+def test_norm_and_relu_round_once():
+    """The same numbers and gradients as ReLU in fp32 and rounding in the next convolution, in half the memory."""
+    norm, x = nn.GroupNorm(4, 16), torch.randn(3, 16, 5, 5).bfloat16()
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    found = []
+    for version in (lambda x: F.relu(norm(x.float())).bfloat16(), lambda x: norm_relu(lambda x: norm(x.float()), x)):
+        leaf = x.clone().requires_grad_()
+        norm.zero_grad()
+        out = version(leaf)
+        out.backward(torch.linspace(-1, 1, out.numel()).view_as(out).bfloat16())
+        found.append([out, leaf.grad, norm.weight.grad, norm.bias.grad])
+    assert all(map(torch.equal, *found))
+
+
+def test_channels_last_stay_so():
+    block, x = ElasticBottleneck(16, 8, 32, 2, 4, True), torch.randn(2, 16, 8, 8)
+    out, last = block(x, 4), block(x.contiguous(memory_format=torch.channels_last), 4)
+    assert not has_channels_last(out) and has_channels_last(last)
+    torch.testing.assert_close(out, last, rtol=1e-4, atol=1e-5)

@@ -47,6 +47,7 @@ class ElasticBackbone(BaseModule):
         block_prefixes: For every stage, what precedes a block's index in parameter names.
         img_size: Side of the images that it was made for, in pixels; ``None`` if images of any size fit.
         with_cp: Whether activations are recomputed in the backward pass, block by block.
+        bf16_residual: Whether autocast keeps the tokens between blocks in bfloat16 too.
     """
 
     static_types: tuple[str, ...]
@@ -62,6 +63,7 @@ class ElasticBackbone(BaseModule):
     block_prefixes: tuple[str, ...]
     img_size: int | None = None
     with_cp: bool = False
+    bf16_residual: bool = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -201,6 +203,10 @@ class ElasticBackbone(BaseModule):
         if self.with_cp and self.training and x.requires_grad:
             return checkpoint(block, x, *args, use_reentrant=False)
         return block(x, *args)
+
+    def as_residual(self, x: Tensor) -> Tensor:
+        """The tokens that enter the first block, in the precision in which blocks add to them."""
+        return x.bfloat16() if self.bf16_residual and torch.is_autocast_enabled(x.device.type) else x
 
     def draw_kept(self, shapes: Shapes, rates: Sequence[float], device: torch.device) -> list[tuple]:
         """What the two residual branches of every block keep: all in evaluation, else see :func:`draw_kept`.

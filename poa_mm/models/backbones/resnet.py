@@ -55,10 +55,26 @@ class ElasticBottleneck(nn.Module):
 
     def forward(self, x: Tensor, mid_channels: int) -> Tensor:
         """``(N, C, H, W) -> (N, C', H', W')`` with ``mid_channels`` between."""
-        out = F.relu(self.gn1(self.conv1(x, mid_channels)), inplace=True)
-        out = F.relu(self.gn2(self.conv2(out)), inplace=True)
+        out = norm_relu(self.gn1, self.conv1(x, mid_channels))
+        out = norm_relu(self.gn2, self.conv2(out))
         out = self.gn3(self.conv3(out))
-        return F.relu(out + (x if self.downsample is None else self.downsample(x)), inplace=True)
+        out = F.relu(out + (x if self.downsample is None else self.downsample(x)), inplace=True)
+        # As it came: a norm may return another layout, which the next convolution would change back.
+        return out.contiguous(memory_format=torch.channels_last) if has_channels_last(x) else out
+
+
+def norm_relu(norm: nn.GroupNorm, x: Tensor) -> Tensor:
+    """``relu(norm(x))`` in the precision of ``x``.
+
+    Autocast computes norms in fp32, and the next convolution would round to half precision what is rounded here before
+    the ReLU: the same numbers in half the memory.
+    """
+    return F.relu(norm(x).to(x.dtype), inplace=True)
+
+
+def has_channels_last(x: Tensor) -> bool:
+    """Whether the channels of a map ``(N, C, H, W)`` lie next to each other, and nothing else does."""
+    return x.stride(1) == 1 and x.shape[1] > 1 and not x.is_contiguous()
 
 
 @MODELS.register_module()
@@ -147,13 +163,19 @@ class ElasticResNet(ElasticBackbone):
         ]
         return [(m.mean((1, 2)), self.cells.spread_features(m)) for m in maps]
 
+    def stem(self, images: Tensor) -> Tensor:
+        """Images ``(N, 3, H, W)`` to maps of a quarter of their sides."""
+        return self.maxpool(norm_relu(self.gn1, self.conv1(images)))
+
     def level_features(self, images: Tensor, subnet: Subnet | str | None = None) -> tuple[list[Tensor], None]:
         """See :meth:`ElasticBackbone.level_features`. Means of every stage's map."""
         return [x.mean((2, 3)) for x in self._maps(images, None, self.resolve(subnet))], None
 
     def _maps(self, images: Tensor, masks: Tensor | None, subnet: Subnet) -> Iterator[Tensor]:
         """Images ``(N, 3, H, W)`` to the maps ``(N, C, H', W')`` after each stage."""
-        x = self.maxpool(F.relu(self.gn1(self.conv1(images)), inplace=True))
+        if images.is_cuda:  # tensor cores read channels last; other layouts are converted before each convolution
+            images = images.contiguous(memory_format=torch.channels_last)
+        x = self.stem(images)
         if masks is not None:
             masks = self.cells.spread_masks(masks, *x.shape[-2:]).unsqueeze(1)
             x = torch.where(masks, self.mask_token[..., None, None].to(x.dtype), x)

@@ -183,6 +183,8 @@ class ElasticSwinTransformer(ElasticBackbone):
             at the first one.
         scaled: Whether the products with sliced weights are scaled (False: POA, table 16).
         with_cp: Whether activations are recomputed in the backward pass, block by block.
+        bf16_residual: Whether mixed precision keeps the tokens between blocks in bfloat16 too: fewer bytes are moved,
+            but every block rounds them. Its effect on results has not been measured.
         init_cfg: Initialisation config of MMEngine, for example a checkpoint.
 
     Raises:
@@ -217,6 +219,7 @@ class ElasticSwinTransformer(ElasticBackbone):
         drop_path_rate: float = 0.0,
         scaled: bool = True,
         with_cp: bool = False,
+        bf16_residual: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -238,7 +241,7 @@ class ElasticSwinTransformer(ElasticBackbone):
         self.img_size, self.patch_size = img_size, patch_size
         self.head_dim, self.window_size, self.pad_small_map = head_dim, window_size, pad_small_map
         self.cells = MaskCells(patch_size, mask_stride, last_stride)
-        self.with_cp = with_cp
+        self.with_cp, self.bf16_residual = with_cp, bf16_residual
         embed_dims = self.space.intact.width
         self.patch_embed = nn.Module()  # mmpretrain's names
         self.patch_embed.projection = ElasticConv2d(3, embed_dims, patch_size, stride=patch_size, elastic_in=False)
@@ -286,7 +289,7 @@ class ElasticSwinTransformer(ElasticBackbone):
 
     def _run_stages(self, maps: Sequence[Tensor], subnet: Subnet) -> Iterator[tuple[Tensor, Sizes]]:
         """The tokens ``(T, D_i)`` after each stage, and the ``(N, H, W)`` of every crop size."""
-        x, sizes = join_sizes(maps), [tuple(m.shape[:3]) for m in maps]
+        x, sizes = self.as_residual(join_sizes(maps)), [tuple(m.shape[:3]) for m in maps]
         for i, (stage, active) in enumerate(zip(self.stages, self.space.active_blocks(subnet))):
             if i:
                 x, sizes = self.stages[i - 1].downsample(x, sizes)

@@ -115,6 +115,8 @@ class ElasticVisionTransformer(ElasticBackbone):
         ffn: ``'mlp'``, or ``'swiglu'`` as in DINOv2's ViT-g.
         ln_eps: Added to the variance by every LayerNorm.
         with_cp: Whether activations are recomputed in the backward pass, block by block.
+        bf16_residual: Whether mixed precision keeps the tokens between blocks in bfloat16 too: fewer bytes are moved,
+            but every block rounds them. Its effect on results has not been measured.
         init_cfg: Initialisation config of MMEngine, for example a checkpoint.
 
     Raises:
@@ -148,6 +150,7 @@ class ElasticVisionTransformer(ElasticBackbone):
         ffn: str = 'mlp',
         ln_eps: float = 1e-6,
         with_cp: bool = False,
+        bf16_residual: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -170,7 +173,7 @@ class ElasticVisionTransformer(ElasticBackbone):
         self.img_size, self.patch_size, self.head_dim = img_size, patch_size, head_dim
         self.layer_scale_init_value, self.drop_path_rate = layer_scale_init_value, drop_path_rate
         self.num_registers, self.ffn, self.ln_eps = num_registers, ffn, ln_eps
-        self.with_cp = with_cp
+        self.with_cp, self.bf16_residual = with_cp, bf16_residual
         embed_dims, num_layers = self.space.intact.width, self.space.intact.depth
         self.grid = img_size // patch_size
         self.patch_embed = nn.Module()  # mmpretrain's names
@@ -206,7 +209,7 @@ class ElasticVisionTransformer(ElasticBackbone):
         subnet = self.resolve(subnet)
         tokens = [self._embed(images, masks if i == 0 else None, subnet.width) for i, images in enumerate(crops)]
         shapes = [tuple(t.shape[:2]) for t in tokens]
-        x = torch.cat([t.flatten(0, 1) for t in tokens])
+        x = self.as_residual(torch.cat([t.flatten(0, 1) for t in tokens]))
         active = self.space.active_blocks(subnet)[0]
         for i, kept in zip(active, self.draw_kept(shapes, [self.drop_path_rate] * len(active), x.device)):
             x = self.run_block(self.layers[i], x, shapes, kept)
