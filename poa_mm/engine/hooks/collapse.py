@@ -21,14 +21,15 @@ from .common import log_interval, unwrapped
 EQUAL = 0.99  # cosine from which two images count as equal
 LOOKS = 3  # in a row that make a collapse
 LOST = 0.25  # share of the information that the targets once had
-NO_INFORMATION = 0.003  # targets with more are not called collapsed, whatever they had
+NO_INFORMATION = 0.003  # targets with more are not called uniform, whatever they had
+GAINED = 2.0  # times the information at the first step: the run is past its warm-up
 ADVICE = {
     'prototypes': (
         'freeze the prototypes for longer (default_hooks.freeze_last_layer.steps) and keep the teacher temperature low '
         '(model.schedule.temp_final)'
     ),
     'features': (
-        'the features of different images are nearly equal too: keep KoLeo (model.loss_weights.koleo=0.1), or warm the '
+        'keep KoLeo, which drives the features of different images apart (model.loss_weights.koleo=0.1), or warm the '
         'learning rate up for longer'
     ),
 }
@@ -117,27 +118,32 @@ class CollapseHook(Hook):
             if kind := collapsed(entropy, equal):
                 self.warned = True
                 runner.logger.warning(
-                    f"collapse at step {runner.iter + 1}: the teacher's targets are nearly uniform (entropy "
-                    f'{entropy[-1]:.4f} of its maximum, it was {min(entropy):.4f}): {ADVICE[kind]}'
+                    f"the {kind} have collapsed at step {runner.iter + 1}: the entropy of the teacher's targets is "
+                    f'{entropy[-1]:.4f} of its maximum (at first {entropy[0]:.4f}), and {equal[-1]:.0%} of the images '
+                    f'have a neighbour with equal features: {ADVICE[kind]}'
                 )
 
 
 def collapsed(entropy: Sequence[float], equal: Sequence[float]) -> str | None:
     """Whether the latest looks are those of a collapsed run.
 
-    The information of targets is 1 - their entropy as a share of the largest possible. Early in a run it is small in
-    healthy runs too, so it is compared with what it was.
+    The information of targets is 1 - their entropy as a share of the largest possible. It is compared with what it was,
+    because it is small at the start of healthy runs too; so are the differences of features.
 
     Args:
         entropy: ``target_entropy`` of all looks.
         equal: ``equal_neighbours`` of all looks.
 
     Returns:
-        ``'prototypes'`` if features still differ, ``'features'`` if not, ``None`` for a healthy run.
+        ``'prototypes'``: targets have become uniform while features differ. ``'features'``: the features of most images
+        are equal, and either targets have become uniform too, or they are learned in spite of it. ``None``: neither.
     """
     if len(entropy) <= LOOKS:
         return None
-    most = 1 - min(entropy)
-    if not all(1 - value < min(LOST * most, NO_INFORMATION) for value in entropy[-LOOKS:]):
-        return None
-    return 'features' if sum(equal[-LOOKS:]) > LOOKS / 2 else 'prototypes'
+    information = [1 - value for value in entropy]
+    latest = information[-LOOKS:]
+    uniform = max(latest) < min(LOST * max(information), NO_INFORMATION)
+    learned = min(latest) > GAINED * information[0]
+    if min(equal[-LOOKS:]) > 0.5 and (uniform or learned):
+        return 'features'
+    return 'prototypes' if uniform else None

@@ -85,7 +85,11 @@ def test_warns_once_with_advice(images, caplog):
                 parameter.data.zero_()
         run.step(hook, images)
     warnings = [record.getMessage() for record in caplog.records]
-    assert len(warnings) == 1 and 'collapse at step 6' in warnings[0] and 'loss_weights.koleo' in warnings[0]
+    assert (
+        len(warnings) == 1
+        and 'the features have collapsed at step 6' in warnings[0]
+        and 'loss_weights.koleo' in warnings[0]
+    )
 
 
 HEALTHY = [0.991, 0.989, 0.990, 0.992, 0.991, 0.98, 0.95, 0.90]
@@ -94,7 +98,9 @@ HEALTHY = [0.991, 0.989, 0.990, 0.992, 0.991, 0.98, 0.95, 0.90]
 @pytest.mark.parametrize(
     'entropy, equal, kind',
     [
-        (HEALTHY, 1.0, None),
+        (HEALTHY, 0.2, None),
+        (HEALTHY, 1.0, 'features'),  # learned, although all images are equal
+        (HEALTHY[:5], 1.0, None),  # nothing is learned yet
         ([0.991, 0.995, 0.9984, 0.9991, 0.9995], 0.0, 'prototypes'),
         ([0.991, 0.995, 0.9984, 0.9991, 0.9995], 1.0, 'features'),
         ([0.991, 0.995, 0.997, 0.9991, 0.9995], 0.0, None),  # not yet for long enough
