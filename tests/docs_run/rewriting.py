@@ -68,6 +68,8 @@ def reason_not_to_run(words: list[str]) -> str | None:
     """Why a command is not run here, or None."""
     if '--against' in words:
         return 'needs the history of the repository; tests/test_benchmarks/test_revisions.py'
+    if words[:2] == ['poa', 'study']:
+        return 'many trainings of full length; tests/test_study runs a tiny study'
     return NOT_RUN.get(words[0])
 
 

@@ -76,8 +76,8 @@ class ProgressHook(Hook):
             values.append(f'loss {scalars["train/loss"].mean(runner.log_processor.window_size):.4g}')
         model = unwrapped(runner)
         if getattr(model, 'sampler', None) is not None:
-            subnet = model.sampler(runner.iter, get_rank(), runner.seed)
-            values.append(f'network {model.backbone.space.name(subnet)}')
+            subnets = model.draws.subnets(model.sampler, runner.iter, get_rank(), runner.seed)
+            values.append(f'network {" + ".join(map(model.backbone.space.name, subnets))}')
         self.bar.set_postfix_str(', '.join(values), refresh=False)
         self.bar.update()
 
