@@ -25,7 +25,13 @@ env_cfg = dict(
     dist_cfg=dict(backend='nccl'),
 )
 # The mask token has no gradient until the masked-patch loss starts; without an intact student others have none either.
-model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=False, find_unused_parameters=True)
+model_wrapper_cfg = dict(
+    type='MMDistributedDataParallel',
+    broadcast_buffers=False,
+    find_unused_parameters=True,
+    gradient_as_bucket_view=True,  # no second copy of the gradients
+    bucket_cap_mb=100,  # fewer and larger messages than with 25
+)
 randomness = dict(seed=0)
 
 load_from = None

@@ -37,7 +37,7 @@ class SubnetSampler:
             ``'by_cost'``: every process its own, but all of like cost.
         width_strength: The factor ``S`` of the smallest width.
         depth_strength: The factor ``S`` of the smallest depth.
-        cost_classes: Number of classes of ``'by_cost'``; 1 is ``'per_rank'``.
+        cost_classes: Number of classes of ``'by_cost'``; 1 is ``'per_rank'``. ``None``: 8, or fewer in a smaller pool.
         widths: Those that are drawn; all of the space by default.
         depths: The same.
         stages: What is different at first, in turn: dicts with ``steps``, the length of the stage, and arguments of
@@ -58,7 +58,7 @@ class SubnetSampler:
         mode: str = 'per_rank',
         width_strength: float = 3.0,
         depth_strength: float = 3.0,
-        cost_classes: int = 8,
+        cost_classes: int | None = None,
         widths: Sequence[int] | None = None,
         depths: Sequence[Depth] | None = None,
         stages: Sequence[Mapping[str, Any]] = (),
@@ -81,6 +81,8 @@ class SubnetSampler:
         self.pool = [subnet for subnet, n in self.copies.items() for _ in range(n)]
         if not self.pool:
             raise UserError('the chosen widths and depths leave nothing but the intact network to draw')
+        if cost_classes is None:
+            cost_classes = min(8, len(self.pool))
         if mode == 'by_cost' and not 1 <= cost_classes <= len(self.pool):
             raise UserError(
                 f'cost_classes must be from 1 to the {len(self.pool)} entries of the pool, got {cost_classes}'

@@ -2,6 +2,7 @@
 
 from .backbone_check import BackboneCheckHook
 from .batch_size import BatchSizeCheckHook
+from .bf16_gradients import Bf16GradientsHook
 from .checkpoint import AtomicCheckpointHook
 from .collapse import CollapseHook
 from .dataset_check import DatasetCheckHook
@@ -20,6 +21,7 @@ __all__ = [
     'AtomicCheckpointHook',
     'BackboneCheckHook',
     'BatchSizeCheckHook',
+    'Bf16GradientsHook',
     'CollapseHook',
     'DatasetCheckHook',
     'FiniteCheckHook',
