@@ -21,12 +21,13 @@ PLACEHOLDERS = {
     'FOLDER': 'photos/all',
     'SIZES': '96x4',
     '8ms': '8000ms',  # on a busy machine
-    '512x16': '64x16',
+    '512x16': '64x6',
     '64x3-4-6-3': '16x1-1-1-1',
     '96x3-4-6-3': '24x1-1-1-1',
     '128x3-4-6-3': '32x1-1-1-1',
     'data_root=/data/coco': 'data_root=data/coco',
     'model.backbone.widths=(192,384,64)': 'model.backbone.widths=(24,48,8)',
+    'model.backbone.depths=(6,12)': 'model.backbone.depths=(2,4)',
     'model.head.num_prototypes=(2048,4096,8192,16384)': 'model.head.num_prototypes=(16,16,32,32)',
 }
 NOT_RUN = {

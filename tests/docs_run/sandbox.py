@@ -12,6 +12,8 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES, TRAIN, VAL = 5, 4, 2
+# Blocks of the narrow networks, and steps between them, by those of the recipes.
+DEPTHS = {'12': '4', '24': '8', '6': '2', '18': '4', '2': '2', '3': '4', '4': '4'}
 # Folders of class folders named by the pages, with images for training, for validation and for both.
 TRAIN_FOLDERS = 'imagenet/train data/imagenet/train data/imagenette5_128/train data/my_train photos/train'
 VAL_FOLDERS = 'imagenet/val data/imagenet/val data/imagenette5_128/val data/my_val photos/val'
@@ -46,13 +48,14 @@ def build(folder: Path) -> None:
 
 
 def narrow(text: str, name: str) -> str:
-    """A recipe for ImageNet with an eighth or a quarter of its widths, and small heads."""
+    """A recipe for ImageNet with an eighth or a quarter of its widths, a third of its blocks, and small heads."""
     if 'small' in name or name == 'poa_demo':
         return text
     factor = 4 if 'swin' in name or 'resnet' in name else 8
     for key in ('widths', 'head_dim', 'num_groups', 'stem_channels'):
         text = re.sub(rf'\b{key}=[\[(\d][\d, ]*', lambda found: divided(found[0], factor), text)
     text = text.replace('((3, 3), (4, 8), (6, 36), (3, 3))', '((1, 1), (1, 2), (1, 3), (1, 1))')
+    text = re.sub(r'\bdepths=[\[(]\d[\d, ]*', lambda found: re.sub(r'\d+', lambda n: DEPTHS[n[0]], found[0]), text)
     text = re.sub(r'\b(8192|16384|32768|65536)\b', lambda found: str(int(found[0]) // 512), text)
     return text.replace('hidden_dims=2048', 'hidden_dims=32')
 
@@ -68,8 +71,8 @@ def rename_sizes() -> None:
     from poa_mm.models.backbones.swin import ElasticSwinTransformer
     from poa_mm.models.backbones.vit import ElasticVisionTransformer
 
-    ElasticVisionTransformer.names = {'S': (48, 12), 'B': (96, 12), 'L': (128, 24)}
-    ElasticSwinTransformer.names = {'T': (24, 6), 'S': (24, 18), 'B': (32, 18)}
+    ElasticVisionTransformer.names = {'S': (48, 4), 'B': (96, 4), 'L': (128, 8)}
+    ElasticSwinTransformer.names = {'T': (24, 2), 'S': (24, 4), 'B': (32, 4)}
     ElasticResNet.names = {'R50': (16, (1, 1, 1, 1)), 'R101': (16, (1, 1, 3, 1)), 'R152': (16, (1, 2, 3, 1))}
 
 
