@@ -8,7 +8,7 @@ For another network, change _base_. From scratch: --cfg-options model.backbone.i
 _base_ = 'upernet_resnet_small.py'
 
 steps = 600
-warmup = min(30, steps // 3)
+warmup = min(30, 1 + steps // 3)
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),

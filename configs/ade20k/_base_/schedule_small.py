@@ -3,7 +3,7 @@
 _base_ = ['ade20k_small.py', 'runtime.py']
 
 steps = 300
-warmup = min(30, steps // 3)
+warmup = min(30, 1 + steps // 3)
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='poa_mm.LayerDecayOptimWrapperConstructor',

@@ -3,7 +3,7 @@
 _base_ = ['coco_small.py', 'runtime.py']
 
 steps = 600
-warmup = min(50, steps // 3)
+warmup = min(50, 1 + steps // 3)
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='poa_mm.LayerDecayOptimWrapperConstructor',
