@@ -15,8 +15,8 @@ from poa_mm.registry import MODELS
 class Embeddings(nn.Module):
     """Targets of an :class:`EmbeddingHead`: the teacher's unit vectors as they are.
 
-    With it, POA compares outputs by :func:`distance` in place of the cross-entropy over prototypes. What keeps the
-    outputs from collapsing is then ``loss_weights.coding_rate``.
+    With it, POA compares outputs by :func:`distance` in place of the cross-entropy over prototypes, and
+    ``loss_weights.coding_rate`` keeps them from collapsing.
     """
 
     def forward(self, outputs: Sequence[Tensor], temperature: float, kind: str = 'image') -> list[Tensor]:
