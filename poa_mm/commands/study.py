@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from argparse import Action, ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,4 +88,9 @@ def run_missing(study: Study, args: Namespace, results: Path) -> None:
     for program, *words in (words for run in runs for words in queue.commands(run, seeds[0])):
         if program == 'poa':
             parser.parse_args(words)
-    queue.run(runs, seeds, args.jobs)
+    # As Ctrl-C: the trainings that run write a checkpoint.
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        queue.run(runs, seeds, args.jobs)
+    finally:
+        signal.signal(signal.SIGTERM, before)

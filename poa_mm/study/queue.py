@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -36,6 +37,10 @@ class Queue:
         options: ``--cfg-options`` of all trainings.
         amp: Whether trainings and features use mixed precision.
         workers: Processes that read images for the protocols.
+
+    Attributes:
+        processes: The commands that run now.
+        stopping: Set by :meth:`stop`.
     """
 
     study: Study
@@ -45,6 +50,8 @@ class Queue:
     options: Mapping[str, Any] = field(default_factory=dict)
     amp: bool = True
     workers: int = 1
+    processes: list[subprocess.Popen] = field(default_factory=list, init=False, repr=False)
+    stopping: threading.Event = field(default_factory=threading.Event, init=False, repr=False)
 
     def run(self, runs: Sequence[Run], seeds: Sequence[int], jobs: int = 1) -> None:
         """Run what is missing; a run that fails does not stop those that do not need it.
@@ -66,11 +73,18 @@ class Queue:
                     tasks[run.name, seed] = pool.submit(self._run_once, run, seed, configs.get(run.name), needed)
             try:
                 failed = [f'{name} (seed {seed})' for (name, seed), task in tasks.items() if not task.result()]
-            except BaseException:
+            except BaseException:  # Ctrl-C, or SIGTERM as SystemExit
+                self.stop()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         if failed:
             raise UserError(f'{len(failed)} of {len(tasks)} runs failed: {", ".join(failed)}; the same command retries')
+
+    def stop(self) -> None:
+        """Ask the commands that run to end: a training writes a checkpoint, from which it goes on next time."""
+        self.stopping.set()
+        for process in list(self.processes):
+            process.terminate()
 
     def missing(self, runs: Sequence[Run], seed: int) -> list[Run]:
         """The runs without a result, and those whose network such a run needs and that is not there."""
@@ -134,6 +148,8 @@ class Queue:
 
     def _run_once(self, run: Run, seed: int, cfg: Config | None, needed: Sequence[Future]) -> bool:
         """Make and judge a network, leaving out what is done; whether it succeeded."""
+        if self.stopping.is_set():
+            return False
         if not all(task.result() for task in needed):
             print(f'{run.name}, seed {seed}: not run, because a run that it needs failed', flush=True)
             return False
@@ -189,10 +205,18 @@ class Queue:
         print(shlex.join(words), flush=True)
         program = [sys.executable, '-m', 'poa_mm'] if words[0] == 'poa' else [words[0]]
         with open(folder / 'output.txt', 'a', encoding='utf-8') as output:
-            done = subprocess.run([*program, *words[1:]], stdout=output, stderr=subprocess.STDOUT)
-        if done.returncode:
-            print(f'failed with {done.returncode}: see {folder / "output.txt"}', flush=True)
-        return not done.returncode
+            # In a session of its own, so that Ctrl-C reaches it once, by stop().
+            process = subprocess.Popen(
+                [*program, *words[1:]], stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        self.processes.append(process)
+        if self.stopping.is_set():  # meanwhile
+            process.terminate()
+        code = process.wait()
+        self.processes.remove(process)
+        if code:
+            print(f'ended with {code}: see {folder / "output.txt"}', flush=True)
+        return not code
 
 
 def _text(value: Any) -> str:

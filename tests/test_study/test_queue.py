@@ -1,7 +1,9 @@
 """The queue: a tiny study from training to result files, and what is run again."""
 
 import json
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -93,7 +95,6 @@ def test_a_tiny_study_from_the_command_line(place, monkeypatch):
         main(words[1:])
         return True
 
-    monkeypatch.setattr('poa_mm.engine.interrupt.catch_signals', lambda: None)  # it needs the main thread
     monkeypatch.setattr(Queue, '_execute', execute)
     images = str(place / 'images')
     main(['study', str(place / 'study.yaml'), '--out', str(place / 'out'), '--train', images, '--val', images,
@@ -178,6 +179,31 @@ def test_jobs_run_at_the_same_time(queue, fast, monkeypatch):
     monkeypatch.setattr(Queue, '_execute', meet)
     queue.run(queue.study.runs, [0], jobs=2)
     assert len(calls) == 9
+
+
+def test_stop_ends_what_runs_and_starts_nothing_more(place):
+    """Two runs at a time, both wait; SIGTERM to them ends them, and the third is not started."""
+    script = 'import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(60)'
+    runs = ''.join(
+        f"  {name}: {{command: '{{python}} -c {{script}} {{file}}', output: started, judged: false}}\n"
+        for name in 'abc'
+    )
+    text = f'title: t\nseeds: [0]\njudge: {{knn: }}\nvalues: {{python: x, script: x}}\nruns:\n{runs}'
+    (place / 'study.yaml').write_text(text + "  d: {recipe: poa_demo, options: {load_from: '{a}{b}{c}'}}\n")
+    values = dict(train='', val='', python=sys.executable, script=script)
+    queue = Queue(Study.read(place / 'study.yaml'), place / 'out', place / 'results', values)
+    started = [place / f'out/seed0/{name}/started' for name in 'abc']
+
+    def stop():
+        while not all(path.exists() for path in started[:2]):
+            time.sleep(0.05)
+        queue.stop()
+
+    threading.Thread(target=stop).start()
+    begin = time.monotonic()
+    with pytest.raises(UserError, match='4 of 4 runs failed'):
+        queue.run(queue.study.runs, [0], jobs=2)
+    assert time.monotonic() - begin < 50 and not started[2].exists() and not queue.processes
 
 
 def test_mistakes_are_found_before_anything_runs(place, queue, fast, capsys):
