@@ -42,7 +42,11 @@ RECIPES = {
         'poa_swin_small', 'model.backbone.img_size=48', 'model.backbone.widths=(16,32,16)',
         'model.backbone.depths=(1,2)', 'train_dataloader.collate_fn.grid=(3,3)',
     ),
-    'ResNet': ('poa_resnet_small', 'train_dataloader.collate_fn.grid=(3,3)'),
+    'ResNet': (
+        'poa_resnet_small', 'model.backbone.widths=(8,16,8)', 'model.backbone.depths=((1,1),(1,1),(1,2))',
+        'model.backbone.stem_channels=8', 'model.backbone.out_channels=32', 'model.backbone.num_groups=4',
+        'train_dataloader.collate_fn.grid=(3,3)',
+    ),
 }  # fmt: skip
 CHANGES = {
     'healthy': (),

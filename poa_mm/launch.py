@@ -134,6 +134,9 @@ def build_runner(cfg: Config) -> Runner:
     train, logger = cfg.get('train_cfg') or {}, cfg.get('default_hooks', {}).get('logger') or {}
     if 'max_iters' in train and 'interval' in logger:  # a short trial has curves too
         logger.interval = min(logger.interval, max(1, train.max_iters // 3))
+    if train.get('type') == 'EpochBasedTrainLoop' or ('type' not in train and train.get('by_epoch')):
+        train.pop('by_epoch', None)
+        train.type = 'poa_mm.ResumableEpochLoop'
     # Under keys, so that a config can change them or leave them out with None.
     hooks = cfg.setdefault('default_hooks', ConfigDict())
     for key, kind in (('start_check', 'StartCheckHook'), ('interrupt', 'InterruptHook')):

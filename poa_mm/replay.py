@@ -63,7 +63,7 @@ def replay(path: str | Path, options: dict[str, Any], launcher: str, local_rank:
 
 def checkpoint_before(work_dir: Path, step: int) -> Path | None:
     """The newest checkpoint from before a step, ``None`` to start at the first step."""
-    found = {int(match[2]): path for path in work_dir.glob('iter_*.pth') if (match := NUMBERED.fullmatch(path.name))}
+    found = {int(match[1]): path for path in work_dir.glob('iter_*.pth') if (match := NUMBERED.fullmatch(path.name))}
     earlier = [number for number in found if number < step]
     return found[max(earlier)] if earlier else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,11 +29,14 @@ def open_dataset(dataset: Mapping | Dataset) -> Dataset:
     """Build a data set from its config and load its list of images.
 
     Args:
-        dataset: The config; or the data set itself, whose list is loaded.
+        dataset: The config; or the data set itself, whose list is loaded. An ``ImageFolder`` whose ``data_root`` ends
+            in ``.tar`` is a :class:`TarShards`, so that recipes take both.
 
     Raises:
         UserError: If its files are missing or it has no images.
     """
+    if isinstance(dataset, Mapping) and dataset.get('type') == 'ImageFolder' and is_shards(dataset.get('data_root')):
+        dataset = dict(type='TarShards', shards=dataset['data_root'], with_label=dataset.get('with_label', False))
     where = dataset.get('data_root') or dataset.get('type') if isinstance(dataset, Mapping) else describe(dataset)
     try:
         if isinstance(dataset, Mapping):
@@ -51,12 +55,21 @@ def open_dataset(dataset: Mapping | Dataset) -> Dataset:
     return dataset
 
 
+def is_shards(path: Any) -> bool:
+    """Whether a path is of tar files, with or without ``*``."""
+    return isinstance(path, str | Path) and Path(path).suffix == '.tar'
+
+
 def open_class_folders(path: str | Path) -> Dataset:
     """The data set of a folder with one sub-folder of images per class, classes in alphabetical order.
+
+    A path that ends in ``.tar`` is of shards with classes (:class:`TarShards`).
 
     Raises:
         UserError: If the folder does not exist, has no class folders, or one of them has no images.
     """
+    if is_shards(path):
+        return open_dataset(dict(type='TarShards', shards=str(path), with_label=True))
     path = Path(path)
     if not path.is_dir():
         raise UserError(f'data folder {str(path)!r} does not exist')
@@ -72,12 +85,12 @@ def open_class_folders(path: str | Path) -> Dataset:
 
 
 def open_folder(path: str | Path) -> Dataset:
-    """The data set of all images of a folder and its sub-folders, without labels.
+    """The data set of all images of a folder and its sub-folders, or of shards, without labels.
 
     Raises:
         UserError: If the folder does not exist or has no images.
     """
-    if not Path(path).is_dir():
+    if not (is_shards(path) or Path(path).is_dir()):
         raise UserError(f'the folder of images {str(path)!r} does not exist')
     return open_dataset(dict(type='ImageFolder', data_root=str(path)))
 

@@ -6,6 +6,8 @@ import glob
 import json
 import os
 import tarfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -97,7 +99,7 @@ def _index(shard: str) -> tuple[np.ndarray, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             if np.array_equal(file['state'], state):
                 return file['table'], file['keys']
-    except Exception:  # none yet, or damaged in any way
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):  # none yet, or damaged
         pass
     samples = list(_samples(shard))
     table = np.array([place for place, _ in samples], np.int64).reshape(-1, 3)

@@ -12,7 +12,7 @@ from .hooks import (
     TeacherEMAHook,
     WarmUpHook,
 )
-from .loops import StepTrainLoop
+from .loops import ResumableEpochLoop, StepTrainLoop
 from .optim_constructor import LayerDecayOptimWrapperConstructor
 from .optim_wrapper import PoaOptimWrapper
 from .schedulers import CosineLR, CosineWeightDecay, ProportionalCosineLR
@@ -34,6 +34,7 @@ __all__ = [
     'PoaOptimWrapper',
     'ProgressHook',
     'ProportionalCosineLR',
+    'ResumableEpochLoop',
     'ScreenRunner',
     'ShardedAdamW',
     'StepTrainLoop',

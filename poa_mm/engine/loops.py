@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from mmengine.dist import get_dist_info
-from mmengine.runner import IterBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import Tensor
 
 from poa_mm.registry import LOOPS
+
+BATCHES_DONE = 'batches_done'  # of the current epoch, in the message hub
 
 
 @LOOPS.register_module()
@@ -61,6 +63,29 @@ class StepTrainLoop(IterBasedTrainLoop):
             'after_train_iter', batch_idx=self._iter, data_batch=data_batch, outputs=mean_values(logs)
         )
         self._iter += 1
+
+
+@LOOPS.register_module()
+class ResumableEpochLoop(EpochBasedTrainLoop):
+    """``EpochBasedTrainLoop`` that goes on within an epoch.
+
+    A checkpoint of :meth:`AtomicCheckpointHook.save_within_epoch` says how many batches of its epoch are done. These
+    are read and dropped, so the others are those that would have followed; what the model draws at random differs.
+    ``poa train`` puts it in the place of MMEngine's loop.
+    """
+
+    def run_epoch(self) -> None:
+        """Train on the rest of the epoch."""
+        hub = self.runner.message_hub
+        done = hub.runtime_info.get(BATCHES_DONE, 0)
+        hub.update_info(BATCHES_DONE, 0)
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        for number, batch in enumerate(self.dataloader):
+            if number >= done:
+                self.run_iter(number, batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
 
 
 class MicroBatches:

@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from poa_mm.errors import UserError
 from poa_mm.files import load_weights
 
-NUMBERED = re.compile(r'(iter|epoch)_(\d+)\.pth')
+NUMBERED = re.compile(r'(?:iter|epoch)_(\d+)(?:_iter_(\d+))?\.pth')
 
 
 def newest_intact(work_dir: str | Path) -> Path | None:
@@ -63,11 +63,14 @@ def find_damage(path: str | Path) -> str | None:
     return None
 
 
-def _numbered(folder: Path) -> Iterator[tuple[int, float, Path]]:
-    """Number, time and path of each; the time decides between ``iter_5.pth`` and ``epoch_5.pth``."""
+def _numbered(folder: Path) -> Iterator[tuple[int, int, float, Path]]:
+    """Number, iterations within an epoch, time and path of each; ``epoch_3_iter_70.pth`` is newer than ``epoch_3.pth``.
+
+    The time decides between ``iter_5.pth`` and ``epoch_5.pth``.
+    """
     for path in folder.glob('*.pth'):
         if match := NUMBERED.fullmatch(path.name):
-            yield int(match[2]), path.stat().st_mtime, path
+            yield int(match[1]), int(match[2] or 0), path.stat().st_mtime, path
 
 
 def _pointed(folder: Path) -> Iterator[tuple[Path]]:

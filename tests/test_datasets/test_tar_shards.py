@@ -11,8 +11,10 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from poa_mm.datasets import ImageFolder, TarShards, ViewsDataset, open_dataset
+from poa_mm.datasets import ImageFolder, TarShards, ViewsDataset, open_class_folders, open_dataset
+from poa_mm.datasets.reading import open_folder
 from poa_mm.errors import UserError
+from poa_mm.evaluation.images import open_split_pair
 
 
 def encoded(seed):
@@ -108,3 +110,13 @@ def test_mistakes_are_one_sentence(place):
     refused('2 samples of .* have no class', place / 'one/b.tar', with_label=True)
     (place / 'one/c.tar').write_bytes(b'not a tar file at all' * 100)
     refused('is not an uncompressed tar file', place / 'one/c.tar')
+
+
+def test_shards_wherever_a_folder_is_named(place):
+    path = f'{place}/shards/train-*.tar'
+    recipe = open_dataset(dict(type='ImageFolder', data_root=path))  # data_root=... of a recipe
+    train, val = open_split_pair(path, path)  # --train and --val
+    assert [type(each) for each in (recipe, train, val, open_folder(path))] == [TarShards] * 4
+    assert train.metainfo['classes'] == ('0', '1', '2') and 'gt_label' not in recipe.get_data_info(0)
+    with pytest.raises(UserError, match='no shards'):
+        open_class_folders(f'{place}/none-*.tar')

@@ -11,6 +11,7 @@ from poa_mm.errors import NON_FINITE, RunStopped, UserError
 from poa_mm.files import first_non_finite, remove_incomplete, write_atomically
 from poa_mm.registry import HOOKS
 
+from ..loops import BATCHES_DONE
 from ..sharded_adamw import ShardedAdamW
 from .common import unwrapped
 
@@ -61,6 +62,24 @@ class AtomicCheckpointHook(CheckpointHook):
             remove_incomplete(self.out_dir, '.pth')
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        self._write(runner, self.filename_tmpl.format(step), self._keep(runner, step), meta, self.by_epoch)
+
+    def save_within_epoch(self, runner: Runner, batches: int) -> None:
+        """Save a run that counts epochs after some batches of the current one, for :class:`ResumableEpochLoop`.
+
+        The file is ``epoch_E_iter_N.pth`` after ``E`` whole epochs and ``N`` iterations in all.
+        """
+        runner.message_hub.update_info(BATCHES_DONE, batches)
+        self._write(runner, f'epoch_{runner.epoch}_iter_{runner.iter + 1}.pth', [], None, by_epoch=False)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Save, and delete what was saved within epochs, which is no longer needed."""
+        super().after_train_epoch(runner)
+        if is_main_process() and self.by_epoch and Path(self.last_ckpt or '').name == f'epoch_{runner.epoch + 1}.pth':
+            for path in Path(self.out_dir).glob('epoch_*_iter_*.pth'):
+                path.unlink(missing_ok=True)
+
+    def _write(self, runner: Runner, filename: str, expired: list[int], meta: dict | None, by_epoch: bool) -> None:
         if bad := first_non_finite(unwrapped(runner).state_dict()):
             raise RunStopped(
                 f'{bad} holds NaN or infinite values after step {runner.iter + 1}, so no checkpoint is written; '
@@ -70,8 +89,6 @@ class AtomicCheckpointHook(CheckpointHook):
         optimizer = getattr(runner.optim_wrapper, 'optimizer', None)
         if self.save_optimizer and isinstance(optimizer, ShardedAdamW):
             optimizer.consolidate()  # by all processes; the file is written by the main one alone
-        expired = self._keep(runner, step)
-        filename = self.filename_tmpl.format(step)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, filename)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         runner.save_checkpoint(
@@ -80,7 +97,7 @@ class AtomicCheckpointHook(CheckpointHook):
             save_optimizer=self.save_optimizer,
             save_param_scheduler=self.save_param_scheduler,
             meta=meta,
-            by_epoch=self.by_epoch,
+            by_epoch=by_epoch,
             backend_args=self.backend_args,
             **self.args,
         )

@@ -15,6 +15,8 @@ from poa_mm.errors import INTERRUPTED, RunStopped
 from poa_mm.registry import HOOKS
 
 from ..interrupt import catch_signals, received
+from ..loops import ResumableEpochLoop
+from .checkpoint import AtomicCheckpointHook
 
 
 @HOOKS.register_module()
@@ -23,8 +25,8 @@ class InterruptHook(Hook):
 
     ``poa train`` adds it to every config. The exit code is 75; the run continues with ``--resume``. With several
     processes the signal may reach any of them, at any time: after each step they exchange a flag, over a group on the
-    CPU and while the next step runs, so that all stop after the same one. A run that counts epochs cannot continue
-    within one; it ends without a further checkpoint.
+    CPU and while the next step runs, so that all stop after the same one. A run that counts epochs goes on within the
+    epoch (:class:`ResumableEpochLoop`).
 
     Raises:
         RunStopped: After the checkpoint is written.
@@ -43,11 +45,14 @@ class InterruptHook(Hook):
         """Stop if a signal has come."""
         if not self._agreed():
             return
-        hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook) and not hook.by_epoch), None)
-        if hook is None:
+        hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
+        within_epoch = isinstance(runner.train_loop, ResumableEpochLoop) and isinstance(hook, AtomicCheckpointHook)
+        if hook is None or (hook.by_epoch and not within_epoch):
             advice = 'no checkpoint within an epoch; --resume continues from the last epoch'
         else:
-            if not Path(hook.out_dir, hook.filename_tmpl.format(runner.iter + 1)).exists():
+            if hook.by_epoch:
+                hook.save_within_epoch(runner, batch_idx + 1)
+            elif not Path(hook.out_dir, hook.filename_tmpl.format(runner.iter + 1)).exists():
                 hook._save_checkpoint(runner)
             barrier()  # launchers kill the others, also the one that writes, when the first process ends
             advice = 'its checkpoint is written; continue with --resume'

@@ -8,9 +8,11 @@ import sys
 import pytest
 import torch
 from mmengine.hooks import Hook
+from torch.utils.data import Dataset
 
 from poa_mm.engine.hooks import InterruptHook
 from poa_mm.engine.interrupt import SIGNALS, catch_signals, received
+from poa_mm.engine.recovery import newest_intact
 from poa_mm.errors import RunStopped
 
 
@@ -92,3 +94,58 @@ while True:
             process.wait(0.5)
         process.send_signal(number)
         assert process.wait(10) == -number
+
+
+class Rows(Dataset):
+    """Fixed random rows by index."""
+
+    def __len__(self):
+        return 16
+
+    def __getitem__(self, index):
+        return torch.randn(3, generator=torch.Generator().manual_seed(index))
+
+
+class RaiseAt(Raise):
+    """Sends the signal in the iteration of that number, counted over epochs."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        super().before_train_iter(runner, runner.iter)
+
+
+@pytest.mark.parametrize('step', [10, 15])  # within the second epoch of 8 iterations, and at its end
+def test_a_run_of_epochs_goes_on_within_the_epoch(step, make_runner, tmp_path):
+    def run(place, hooks=(), **kwargs):
+        loader = dict(
+            batch_size=2,
+            num_workers=0,
+            sampler=dict(type='DefaultSampler', shuffle=True, seed=3),
+            dataset=Rows(),
+            collate_fn=lambda rows: dict(inputs=dict(x=torch.stack(rows))),
+        )
+        runner = make_runner(
+            steps=24,
+            work_dir=tmp_path / place,
+            train_cfg=dict(type='ResumableEpochLoop', max_epochs=3),
+            train_dataloader=loader,
+            default_hooks=dict(
+                checkpoint=dict(type='AtomicCheckpointHook', interval=1, max_keep_ckpts=2),
+                sampler_seed=dict(type='DistSamplerSeedHook'),
+            ),
+            hooks=[InterruptHook(), *hooks],
+            **kwargs,
+        )
+        catch_signals()
+        runner.train()
+
+    run('whole')
+    with pytest.raises(RunStopped, match=f'after step {step + 1}: its checkpoint is written') as stop:
+        run('run', [RaiseAt(signal.SIGUSR1, step)])
+    assert stop.value.exit_code == 75
+    found = newest_intact(tmp_path / 'run')
+    assert found.name == f'epoch_1_iter_{step + 1}.pth'
+    run('run', resume=True, load_from=str(found))
+    assert sorted(path.name for path in (tmp_path / 'run').glob('*.pth')) == ['epoch_2.pth', 'epoch_3.pth']
+    one, two = (torch.load(tmp_path / place / 'epoch_3.pth', weights_only=False) for place in ('whole', 'run'))
+    assert one['meta']['iter'] == two['meta']['iter'] == 24
+    assert all(torch.equal(value, two['state_dict'][name]) for name, value in one['state_dict'].items())
