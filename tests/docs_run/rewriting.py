@@ -71,6 +71,8 @@ def reason_not_to_run(words: list[str]) -> str | None:
         return 'needs the history of the repository; tests/test_benchmarks/test_revisions.py'
     if words[:2] == ['poa', 'study']:
         return 'many trainings of full length; tests/test_study runs a tiny study'
+    if 'wandb' in words:
+        return 'needs wandb, which is not part of the tested set'
     return NOT_RUN.get(words[0])
 
 
