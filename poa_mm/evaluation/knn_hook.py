@@ -10,11 +10,11 @@ from functools import partial
 
 import numpy as np
 import torch
-from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
+from torch.utils.data import Dataset, Subset
 
 from poa_mm.errors import UserError
 from poa_mm.extraction import config_inputs, resolve_inputs
@@ -154,8 +154,20 @@ def undisturbed() -> Iterator[None]:
             np.random.set_state(numpy)
 
 
-def _evenly(dataset: BaseDataset, size: int | None) -> BaseDataset:
+class Part(Subset):
+    """Some images of a data set, with what is read of a data set besides its items."""
+
+    @property
+    def metainfo(self) -> dict:
+        return self.dataset.metainfo
+
+    def get_data_info(self, index: int) -> dict:
+        """Path and label of an image, without reading it."""
+        return self.dataset.get_data_info(self.indices[index])
+
+
+def _evenly(dataset: Dataset, size: int | None) -> Dataset:
     """At most ``size`` images, evenly spaced, so balanced if the images are ordered by class."""
     if size is None or size >= len(dataset):
         return dataset
-    return dataset.get_subset([int(i) for i in np.linspace(0, len(dataset) - 1, size).round()])
+    return Part(dataset, [int(i) for i in np.linspace(0, len(dataset) - 1, size).round()])

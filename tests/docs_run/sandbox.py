@@ -11,13 +11,16 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
+# Classes, and images of each, for training and for validation.
 CLASSES, TRAIN, VAL = 5, 4, 2
 # Blocks of the narrow networks, and steps between them, by those of the recipes.
 DEPTHS = {'12': '4', '24': '8', '6': '2', '18': '4', '2': '2', '3': '4', '4': '4'}
 # Folders of class folders named by the pages, with images for training, for validation and for both.
-TRAIN_FOLDERS = 'imagenet/train data/imagenet/train data/imagenette5_128/train data/my_train photos/train'
-VAL_FOLDERS = 'imagenet/val data/imagenet/val data/imagenette5_128/val data/my_val photos/val'
-ALL_FOLDERS = 'data/my_images photos/all photographs my_photographs data/images'
+TRAIN_FOLDERS = 'data/imagenette5_128/train data/my_train photos/train'
+VAL_FOLDERS = 'data/imagenette5_128/val data/my_val photos/val'
+ALL_FOLDERS = 'data/my_images photos/all photographs my_photographs'
+# The Backgrounds Challenge needs classifiers of nine classes.
+IMAGENET = dict(classes=9, train=3, val=1)
 
 
 def build(folder: Path) -> None:
@@ -29,9 +32,13 @@ def build(folder: Path) -> None:
     for name in ('examples', 'studies', 'docs/results'):
         shutil.copytree(ROOT / name, folder / name)
     rng = np.random.default_rng(0)
-    for names, number in ((TRAIN_FOLDERS, TRAIN), (VAL_FOLDERS, VAL), (ALL_FOLDERS, TRAIN)):
+    sets = [(TRAIN_FOLDERS, CLASSES, TRAIN), (VAL_FOLDERS, CLASSES, VAL), (ALL_FOLDERS, CLASSES, TRAIN)]
+    sets += [
+        (f'imagenet/{split} data/imagenet/{split}', IMAGENET['classes'], IMAGENET[split]) for split in ('train', 'val')
+    ]
+    for names, classes, number in sets:
         first, *others = names.split()
-        for label in range(CLASSES):
+        for label in range(classes):
             (folder / first / f'n{label}').mkdir(parents=True)
             for i in range(number):
                 photograph(rng, label, 96).save(folder / first / f'n{label}/{i}.jpg')
@@ -78,7 +85,7 @@ def rename_sizes() -> None:
 
 def photograph(rng: np.random.Generator, label: int, side: int) -> Image.Image:
     """Noise in the colour of a class."""
-    colour = np.array([(220, 60, 40), (40, 200, 60), (50, 80, 220), (200, 200, 40), (128, 128, 128)][label])
+    colour = np.array([(220, 60, 40), (40, 200, 60), (50, 80, 220), (200, 200, 40), (128, 128, 128)][label % CLASSES])
     return Image.fromarray(np.clip(colour + rng.normal(0, 40, (side, side, 3)), 0, 255).astype(np.uint8))
 
 
@@ -110,7 +117,7 @@ def build_ade(root: Path, rng: np.random.Generator) -> None:
         for kind in ('images', 'annotations'):
             (root / kind / split).mkdir(parents=True)
         for i in range(number):
-            photograph(rng, i % CLASSES, 96).save(root / f'images/{split}/{i}.jpg')
+            photograph(rng, i, 96).save(root / f'images/{split}/{i}.jpg')
             Image.fromarray(labels).save(root / f'annotations/{split}/{i}.png')
 
 
@@ -122,7 +129,7 @@ def build_backgrounds(root: Path, rng: np.random.Generator) -> None:
         place = f'val/{label:02}_{name.split()[-1]}'
         for kind in SETS:
             (root / kind / place).mkdir(parents=True)
-            photograph(rng, label % CLASSES, 96).save(root / kind / place / f'n{label:08}_0.JPEG')
+            photograph(rng, label, 96).save(root / kind / place / f'n{label:08}_0.JPEG')
         (root / 'fg_mask' / place).mkdir(parents=True)
         mask = np.zeros((96, 96), bool)
         mask[20:70, 20:70] = True

@@ -9,8 +9,8 @@ from typing import Any
 from mmengine.config import Config
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-# Whose files have a format of their own, and checksums.
-PUBLISHED = ('CIFAR10', 'CIFAR100', 'Flowers102', 'StanfordCars', 'poa_mm.INaturalist')
+# Whose files have a format of their own, checksums, or a thousand classes.
+PUBLISHED = ('ImageNet', 'CIFAR10', 'CIFAR100', 'Flowers102', 'StanfordCars', 'poa_mm.INaturalist')
 
 
 def install() -> None:
@@ -85,6 +85,8 @@ def replace_published(dataset: Config) -> None:
         dataset.fraction = 0.5
     if inner.get('type') in PUBLISHED:
         pipeline = inner.pipeline
+        if pipeline[0].type != 'LoadImageFromFile':  # CIFAR's are in memory
+            pipeline = [dict(type='LoadImageFromFile'), *pipeline]
         inner.clear()
         inner.update(type='CustomDataset', data_root='photos/train', pipeline=pipeline)
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from PIL import Image
 
 import poa_mm
 from poa_mm.datasets import open_dataset
@@ -120,6 +121,22 @@ def evaluate():
     hook.before_train(runner)
     hook.evaluate(runner)
     return runner.logged
+
+
+def test_part_of_a_folder(tmp_path):
+    """Of three images of each of two classes the outer and the middle ones."""
+    for name in 'ab':
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            Image.fromarray(np.full((20, 20, 3), 40 * i, np.uint8)).save(tmp_path / name / f'{i}.png')
+    runner = fake_runner()
+    hook = KnnHook(interval=1, train=str(tmp_path), val=str(tmp_path), gallery=4, queries=2, ks=(1,), num_workers=0)
+    hook.before_train(runner)
+    gallery, queries = hook.images
+    assert [gallery.label(i) for i in range(len(gallery))] == [0, 0, 1, 1] and len(queries) == 2
+    assert [int(item.image[0, 0, 0]) for item in gallery] == [0, 80, 0, 80]
+    hook.evaluate(runner)
+    assert runner.logged
 
 
 def test_two_processes_equal_one(tmp_path):
