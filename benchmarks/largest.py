@@ -37,7 +37,12 @@ def largest_batch(step: TrainingStep, limit: int, start: int = 2, log: Callable[
         log(f'{images} images: {"enough" if done else "no"} memory, {time.perf_counter() - begin:.1f} s')
         return done
 
-    found = search(tried, start, limit)
+    benchmark = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False  # cuDNN would search the fastest convolutions anew for each number
+    try:
+        found = search(tried, start, limit)
+    finally:
+        torch.backends.cudnn.benchmark = benchmark
     step.resize(found)
     return found
 

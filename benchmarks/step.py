@@ -117,7 +117,7 @@ def benchmark(step: TrainingStep, steps: int = 10, warmup: int = 2) -> dict:
     # Drawn sub-networks differ in operations: count those that the split was taken from.
     counted = steps if step.subnet is None and step.model.sampler else 1
     step.number = first
-    with OperationCounter() as counter:
+    with torch.compiler.set_stance('force_eager'), OperationCounter() as counter:
         for _ in range(counted):
             step()
     operations = sum(counter.flops.values()) / counted

@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from poa_mm.datasets.random_batch import random_batch
+from poa_mm.models.backbones.attention import choose_attention
 from poa_mm.models.poa import POA
 from poa_mm.registry import HOOKS
 
@@ -23,7 +24,14 @@ class WarmUpHook(Hook):
     Blocks are compiled, libraries choose and load kernels for every size, and the allocator gets its blocks. Otherwise
     that would happen in the first steps, at another time in every process, while the others wait. Nothing of the model
     changes.
+
+    Args:
+        attention: The only kernel of attention that may run on a GPU, see :func:`choose_attention`; ``None``: PyTorch
+            chooses.
     """
+
+    def __init__(self, attention: str | None = None) -> None:
+        self.attention = attention
 
     def before_train(self, runner: Runner) -> None:
         """Run the widths, and log how long it took."""
@@ -31,6 +39,7 @@ class WarmUpHook(Hook):
         device = next(model.parameters()).device
         if not isinstance(model, POA) or (device.type == 'cpu' and not model.compile_blocks):
             return
+        choose_attention(self.attention)
         start = time.perf_counter()
         loader = runner.cfg.train_dataloader
         widths = warm_up(model, random_batch(loader, loader.batch_size), runner.optim_wrapper.amp_dtype)
