@@ -8,7 +8,7 @@ _base_ = 'poa_vit_small.py'
 model = dict(
     head=dict(_delete_=True, type='EmbeddingHead', hidden_dims=512, out_dims=128),
     target=dict(type='Embeddings'),
-    # Of 64 images in 128 dimensions the gradient of the coding rate is about 60 times that of the distances.
+    # For unit vectors drawn at random, its gradient is 200 to 600 times that of the global distances. Not tuned.
     loss_weights=dict(koleo=0.0, coding_rate=0.02),
 )
 # There are no prototypes to freeze.
