@@ -93,9 +93,9 @@ def test_prediction_is_the_roofline():
 # Fewer blocks than the recipe has, which are all alike, and the gigabytes that the step may move per image.
 # Lower a bound with every change that lowers the number.
 RECIPES = {
-    'poa_vitl.py': (dict(depths=(2, 4)), 5.15),
-    'poa_swinb.py': (dict(depths=(2, 4)), 6.6),
-    'poa_resnet152.py': (dict(depths=((2, 2), (2, 2), (2, 4), (2, 2))), 6.2),
+    'poa_vitl.py': (dict(depths=(2, 4)), 2.35),
+    'poa_swinb.py': (dict(depths=(2, 4)), 5.0),
+    'poa_resnet152.py': (dict(depths=((2, 2), (2, 2), (2, 4), (2, 2))), 4.1),
 }
 
 
@@ -106,4 +106,4 @@ def test_recipe(config):
     traced = fake.trace(str(CONFIGS / config), {f'model.backbone.{key}': value for key, value in changes.items()})
     found = trace.predict(traced, 790e12, 50e12, 4e12)
     assert {'products', 'norms', 'cross-entropies', 'Sinkhorn', 'heads'} <= set(found['categories'])
-    assert 0.6 * bound < found['bytes_per_image'] / 1e9 < bound
+    assert 0.9 * bound < found['bytes_per_image'] / 1e9 < bound
