@@ -56,11 +56,16 @@ def schedules_of(cfg: Config, name: str) -> dict[str, tuple[list[int], list[floa
 
 
 def uniform_losses(cfg: Config) -> dict[str, float]:
-    """The losses if all outputs are the uniform distribution, ``ln K`` each: a run that stays there learns nothing."""
+    """Losses and entropy of the targets if all outputs are uniform: a run that stays there learns nothing.
+
+    A loss is then ``ln K``; the entropy is logged as a share of it.
+    """
     log = float(np.mean(np.log(cfg.model.head.num_prototypes)))
     views, collate = cfg.train_dataloader.dataset.views, cfg.train_dataloader.collate_fn
     local = 2 * views.local.number
     parts = dict({'global': 2 / (2 + local), 'local': local / (2 + local)}, patch=collate.get('mask_probability', 0.5))
     students = cfg.model.get('students', ('intact', 'elastic'))
-    found = {f'{student}_{part}': share * log for student in students for part, share in parts.items()}
+    found = {'target_entropy': 1.0} | {
+        f'{student}_{part}': share * log for student in students for part, share in parts.items()
+    }
     return {**found, 'same_view': 2 * log} if len(students) == 2 else found

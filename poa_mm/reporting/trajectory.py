@@ -1,6 +1,7 @@
 """Compares the logged values of a training run with the bands of a reference.
 
-A reference is a JSON file: ``source`` (text), ``uniform`` (values of losses whose outputs are all alike) and ``bands``,
+A reference is a JSON file: ``source`` (text), ``uniform`` (values of losses and of the entropy of the targets if all
+outputs are uniform) and ``bands``,
 for each logged name ``steps``, ``low`` and ``high``. Bands come from several runs of a recipe that differ in their
 seed, or from the schedules of its config.
 """
@@ -196,6 +197,6 @@ def verdict(states: Mapping[str, State]) -> str:
 
 
 def at_uniform(curves: Curves, reference: Reference) -> list[str]:
-    """Losses whose last value is within half a per cent of that of uniform outputs."""
+    """Losses, and the entropy of the targets, whose last value is within half a per cent of that of uniform outputs."""
     values = reference['uniform']
     return [n for n, value in values.items() if n in curves and abs(curves[n][1][-1] / value - 1) < 0.005]
