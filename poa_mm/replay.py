@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.dist import get_world_size
+from mmengine.dist import get_rank, get_world_size
 from mmengine.runner import Runner
 
 from poa_mm.config import load_config
@@ -35,7 +35,8 @@ def replay(path: str | Path, options: dict[str, Any], launcher: str, local_rank:
         local_rank: Of this process, if the environment does not set it.
 
     Yields:
-        Lines of text: what was computed, whether it equals what was recorded, and what was not finite first.
+        In the process of the step's rank, lines of text: what was computed, whether it equals what was recorded, and
+        what was not finite first.
 
     Raises:
         UserError: A file is missing or something else, or the number of processes differs.
@@ -55,10 +56,11 @@ def replay(path: str | Path, options: dict[str, Any], launcher: str, local_rank:
                 f'torchrun --nproc_per_node {step["world_size"]} tools/replay.py ... --launcher pytorch'
             )
         runner = _watched(cfg, step)
-        yield f'step {step["step"]} of {work_dir}, computed again from {start.name if start else "the beginning"}'
         open_data(runner, 'train')
         runner.train()
-        yield from _compare(runner, step)
+        if get_rank() == step['rank']:
+            yield f'step {step["step"]} of {work_dir}, computed again from {start.name if start else "the beginning"}'
+            yield from _compare(runner, step)
 
 
 def checkpoint_before(work_dir: Path, step: int) -> Path | None:

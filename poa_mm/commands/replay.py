@@ -18,10 +18,7 @@ def run(args: Namespace) -> None:
     Raises:
         UserError: The file, the config of the run or the checkpoint is missing, or the number of processes differs.
     """
-    from mmengine.dist import is_main_process
-
     from poa_mm.replay import replay
 
     for line in replay(args.step, args.cfg_options, args.launcher, args.local_rank):
-        if is_main_process():
-            print(line)
+        print(line)

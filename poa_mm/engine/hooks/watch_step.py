@@ -69,7 +69,7 @@ class WatchStepHook(Hook):
         if runner.iter != self.iteration:
             return
         found = {**(outputs or {}), **runner.optim_wrapper.grad_norms}
-        self.values = {name: float(value) for name, value in found.items() if isinstance(value, Tensor)}
+        self.values = {name: float(value.detach()) for name, value in found.items() if isinstance(value, Tensor)}
         for handle in self.handles:
             handle.remove()
 
