@@ -9,6 +9,7 @@ import pytest
 
 from poa_mm.commands.main import build_parser
 from poa_mm.config import find_config, load_config
+from poa_mm.config.recipes import is_config
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *sorted((ROOT / 'docs').glob('*.md'))]
@@ -62,7 +63,7 @@ def check_poa(arguments):
         *(file for file in files if file.endswith('.py')),
         given.get('inputs'),
     ]
-    configs.append(given.get('images') if str(given.get('images')).endswith('.py') else None)
+    configs.append(given.get('images') if is_config(given.get('images') or '.') else None)
     for config in configs:
         if config and not config.isupper():
             check_config(config, given.get('cfg_options'))
