@@ -59,7 +59,7 @@ def shrink(cfg: Config) -> None:
         hooks.knn.update(interval=2, gallery=8, queries=4)
     if 'optim_wrapper' in cfg and 'total_batch' in cfg.optim_wrapper:
         cfg.optim_wrapper.update(total_batch=2, batch_size=2)
-    elif 'train_dataloader' in cfg and 'batch_size' in cfg.optim_wrapper.get('lr_scaling', {}):
+    elif 'train_dataloader' in cfg and 'batch_size' in cfg.get('optim_wrapper', {}).get('lr_scaling', {}):
         cfg.train_dataloader.batch_size = cfg.optim_wrapper.lr_scaling.batch_size = 2
     if cfg.get('default_scope') in ('mmdet', 'mmseg'):
         few_regions(cfg.model)
