@@ -64,7 +64,7 @@ def narrow(text: str, name: str) -> str:
     text = text.replace('((3, 3), (4, 8), (6, 36), (3, 3))', '((1, 1), (1, 2), (1, 3), (1, 1))')
     text = re.sub(r'\bdepths=[\[(]\d[\d, ]*', lambda found: re.sub(r'\d+', lambda n: DEPTHS[n[0]], found[0]), text)
     text = re.sub(r'\b(8192|16384|32768|65536)\b', lambda found: str(int(found[0]) // 512), text)
-    return text.replace('hidden_dims=2048', 'hidden_dims=32')
+    return text.replace('hidden_dims=2048', 'hidden_dims=32').replace('in_channels=2048', 'in_channels=32')
 
 
 def divided(text: str, factor: int) -> str:

@@ -63,7 +63,7 @@ def shrink(cfg: Config) -> None:
         cfg.train_dataloader.batch_size = cfg.optim_wrapper.lr_scaling.batch_size = 2
     if cfg.get('default_scope') in ('mmdet', 'mmseg'):
         few_regions(cfg.model)
-        divide_sizes(cfg._cfg_dict, 4 if 'small' in str(cfg.filename) or 'overfit' in str(cfg.filename) else 8)
+        divide_sizes(cfg._cfg_dict, 4)
 
 
 def few_regions(node: Any) -> None:
