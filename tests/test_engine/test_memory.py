@@ -35,6 +35,7 @@ def config(backbone, amp=None):
                 collate_fn=dict(type='poa_mm.multi_crop_collate', grid=grid, mask_ratio=(0.1, 0.5)),
             ),
             optim_wrapper=dict(amp_dtype=amp, total_batch=96, batch_size=12, optimizer=dict(type='AdamW')),
+            train_cfg=dict(type='StepTrainLoop', max_iters=1),
         )
     )
 
