@@ -43,6 +43,8 @@ def shrink(cfg: Config) -> None:
         loader.pop('persistent_workers', None)
         loader.pop('prefetch_factor', None)
         replace_published(loader.dataset)
+        if loader.dataset.get('indices'):
+            loader.dataset.indices = 2
     train, hooks = cfg.get('train_cfg') or {}, cfg.get('default_hooks', {})
     if 'max_iters' in train:
         train.max_iters = min(2, train.max_iters)
