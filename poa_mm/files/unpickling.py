@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -108,6 +108,11 @@ def _encode(text: str, encoding: str = 'latin1') -> bytes:
     return text.encode('latin1')
 
 
+def _counter(counts: Any = None) -> Any:
+    """Milestones of ``MultiStepLR``. Not the class itself, which a pickle could change."""
+    return Counter(counts) if type(counts) is dict else Inert()
+
+
 # Whole names: since protocol 4 a name may have dots, and the attributes of a function lead to everything.
 CALLS = {
     ('torch._utils', name): Calls(getattr(torch._utils, name))
@@ -125,6 +130,7 @@ KNOWN = {
     ('numpy', 'dtype'): Dtype,
     ('mmengine.logging.history_buffer', 'HistoryBuffer'): History,
     ('collections', 'OrderedDict'): OrderedDict,
+    ('collections', 'Counter'): Calls(_counter),
     ('torch', 'Size'): torch.Size,
     ('torch', 'device'): torch.device,
 }

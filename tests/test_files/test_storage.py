@@ -5,13 +5,14 @@ import io
 import os
 import pickle
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.optim import MultiStepLR
 
 from poa_mm.errors import UserError
 from poa_mm.files import load_weights, remove_incomplete, write_atomically, write_text
@@ -94,6 +95,17 @@ def test_what_tensors_are_made_of():
     assert unpickler.find_class('torch', 'Size') is torch.Size and unpickler.find_class('torch', 'half') is torch.half
     assert unpickler.find_class('torch._utils', '_rebuild_tensor_v2') is CALLS['torch._utils', '_rebuild_tensor_v2']
     assert unpickler.find_class('collections', 'OrderedDict') is OrderedDict
+
+
+def test_milestones_of_a_scheduler(tmp_path):
+    """Every detector has them: without, none could be tested or resumed."""
+    scheduler = MultiStepLR(torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], 1.0), [27, 33])
+    state = {key: value for key, value in scheduler.state_dict().items() if key != 'optimizer'}
+    torch.save(dict(state_dict={}, param_schedulers=[state]), tmp_path / 'epoch_12.pth')
+    found = load_weights(tmp_path / 'epoch_12.pth')['param_schedulers'][0]['milestones']
+    assert found == Counter({27: 1, 33: 1}) and type(found) is Counter
+    found = InertUnpickler(io.BytesIO()).find_class('collections', 'Counter')
+    assert not isinstance(found, type) and isinstance(found([1, 1]), Inert)
 
 
 def test_objects_of_any_shape_are_passed_over(tmp_path):
