@@ -94,7 +94,8 @@ def soak(folder: Path, steps: int, every: int, seed: int = 0, options: tuple[str
         if code == 0:
             break
         counts[kind] += 1
-        if code != ENDS[kind] or any('Traceback' in line for line in life.lines):
+        # Workers of a killed process complain of it.
+        if code != ENDS[kind] or (code > 0 and any('Traceback' in line for line in life.lines)):
             unexpected.append(f'{kind}: exit code {code}: {life.lines[-1].strip()}')
         if kind in ('truncated', 'flipped byte'):
             _damage(place, kind, rng)
