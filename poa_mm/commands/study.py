@@ -31,15 +31,17 @@ def add_arguments(parser: ArgumentParser) -> None:
         '--out',
         type=result_folder,
         metavar='DIR',
-        help='folder for trainings; the same command goes on where it was (default: run nothing, only report)',
+        help='write trainings here; the same command goes on where it was (default: run nothing, only report)',
     )
     parser.add_argument(
         '--results', type=Path, metavar='DIR', help='small result files, table and pictures (default: OUT/results)'
     )
     data = parser.add_argument_group('data')
     data.add_argument('--images', metavar='DIR', help='images to train on, without labels (default: those of --train)')
-    data.add_argument('--train', metavar='DIR', help='training (gallery) images: one sub-folder per class')
-    data.add_argument('--val', metavar='DIR', help='validation images, same layout')
+    data.add_argument(
+        '--train', metavar='DIR', help='training (gallery) images: one sub-folder per class (default: none)'
+    )
+    data.add_argument('--val', metavar='DIR', help='validation images, same layout (default: none)')
     chosen = parser.add_argument_group('what is run')
     chosen.add_argument('--only', nargs='+', default=[], metavar='NAME', help='rows or runs (default: all)')
     chosen.add_argument('--seeds', nargs='+', type=int, metavar='N', help="(default: the study's)")
@@ -47,7 +49,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     chosen.add_argument('--workers', type=positive, default=1, help='data-loading workers when judging (default: 1)')
     chosen.add_argument('--fp32', action='store_true', help='no mixed precision (default: bfloat16)')
     chosen.add_argument(
-        '--set', nargs='+', action=Values, default={}, metavar='NAME=VALUE', help='values of placeholders of the study'
+        '--set',
+        nargs='+',
+        action=Values,
+        default={},
+        metavar='NAME=VALUE',
+        help='values of placeholders of the study (default: none)',
     )
     add_cfg_options(parser)
 

@@ -118,7 +118,7 @@ def test_options_mean_the_same_in_all_commands():
     meaning = {
         'out': lambda a: a.help.startswith('write ') and a.metavar.startswith(('DIR', 'FILE.')) and a.type,
         'amp': lambda a: a.help.startswith('mixed precision') and a.nargs == 0,
-        'config': lambda a: 'default: the one in the checkpoint' in a.help or a.help.startswith('config file'),
+        'config': lambda a: 'default: the one in the checkpoint' in a.help or a.help.startswith('config'),
         'cfg_options': lambda a: a.help.startswith('change the config'),
     }
     found = [(name, a.dest, bool(meaning[a.dest](a))) for name, a in options() if a.dest in meaning]
