@@ -18,7 +18,7 @@ def run(args: Namespace) -> None:
     Raises:
         UserError: The file, the config of the run or the checkpoint is missing, or the number of processes differs.
     """
-    from poa_mm.replay import replay
+    from poa_mm.launch.replay import replay
 
     for line in replay(args.step, args.cfg_options, args.launcher, args.local_rank):
         print(line)

@@ -16,7 +16,8 @@ from poa_mm.engine.hooks import WatchStepHook
 from poa_mm.engine.recovery import NUMBERED
 from poa_mm.engine.skipped import SkippedStep, describe_step, read_step
 from poa_mm.errors import UserError
-from poa_mm.launch import build_runner, open_data, prepare_processes, set_resume
+
+from .runner import build_runner, open_data, prepare_processes, set_resume
 
 # What a replay leaves out: it writes no checkpoint, evaluates nothing, and does not end early.
 LEFT_OUT = ('knn', 'first_batch', 'finite_check', 'progress', 'collapse')

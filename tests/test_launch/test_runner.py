@@ -1,4 +1,4 @@
-"""``poa_mm.launch``: what the command line does to a config."""
+"""``poa_mm.launch.runner``: what the command line does to a config."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from poa_mm.config.variables import config_files
 from poa_mm.errors import UserError
 from poa_mm.launch import build_runner, enable_amp, prepare_processes, set_resume
 
-CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
 
 def write(folder, text):
