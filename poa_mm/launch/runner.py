@@ -150,11 +150,15 @@ def open_data(runner: Runner, *loops: str) -> None:
     """Open the data sets and metrics of some loops (``'train'``, ``'val'``, ``'test'``), which are built only once.
 
     Raises:
-        UserError: A file or folder does not exist.
+        UserError: A file or folder does not exist, or a folder has another number of classes than the data set.
     """
     try:
         for loop in loops:
             getattr(runner, f'{loop}_loop')
+    except AssertionError as error:
+        if 'number of specified classes' not in str(error):  # mmpretrain's
+            raise
+        raise UserError(f'data of {runner.cfg.filename}: {" ".join(str(error).split())}') from error
     except FileNotFoundError as error:
         missing = f'{error.filename} does not exist' if error.filename else str(error)
         raise UserError(f'data of {runner.cfg.filename}: {missing}; --cfg-options data_root=... says where') from error

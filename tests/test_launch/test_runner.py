@@ -1,7 +1,11 @@
 """``poa_mm.launch.runner``: what the command line does to a config."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import cv2
+import mmpretrain
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -9,7 +13,7 @@ from mmengine.config import Config
 from poa_mm.config import check_names, check_toolboxes, load_config
 from poa_mm.config.variables import config_files
 from poa_mm.errors import UserError
-from poa_mm.launch import build_runner, enable_amp, prepare_processes, set_resume
+from poa_mm.launch import build_runner, enable_amp, open_data, prepare_processes, set_resume
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
@@ -149,3 +153,19 @@ def test_hooks_that_every_run_has(monkeypatch, configs_are_not_printed, tmp_path
     assert {'StartCheckHook', 'InterruptHook', 'FiniteCheckHook', 'IterTimerHook'} <= hooks()
     left_out = hooks(start_check=None, interrupt=None, finite_check=None, timer=None)
     assert not {'StartCheckHook', 'InterruptHook', 'FiniteCheckHook', 'IterTimerHook'} & left_out
+
+
+def test_a_folder_with_other_classes_than_imagenet(tmp_path):
+    for name in ('cat', 'dog'):
+        (tmp_path / 'train' / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / 'train' / name / '0.png'), np.zeros((8, 8, 3), np.uint8))
+
+    class Runner:
+        cfg = SimpleNamespace(filename='finetune.py')
+
+        @property
+        def train_loop(self):
+            return mmpretrain.datasets.ImageNet(data_root=str(tmp_path), split='train')
+
+    with pytest.raises(UserError, match=r'finetune.py: The number of subfolders \(2\) .* specified classes \(1000\)'):
+        open_data(Runner(), 'train')
