@@ -69,4 +69,4 @@ def test_validation_images_are_enough(tmp_path, monkeypatch, capsys):
     assert 'train' not in record['data'] and 'Measured on ImageFolder val** (6 images)' in report([record])
     with pytest.raises(SystemExit):
         run('--untrained', '--train', 'val')
-    assert '--train and --val go together' in capsys.readouterr().err
+    assert 'train and val of cluster go together' in capsys.readouterr().err

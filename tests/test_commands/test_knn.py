@@ -140,7 +140,7 @@ def test_extracted_files_equal_their_checkpoint(place, monkeypatch):
         (['tiny.py', 'no.pth'], "checkpoint 'no.pth' does not exist"),
         (['tiny.py', 'iter_5.pth', '--subnets', '20x2'], 'sub-network 20x2 is not in this space; allowed are'),
         (['tiny.py', 'iter_5.pth', '--k', '25'], 'k must be from 1 to the size of the gallery (24 images)'),
-        (['tiny.py', 'iter_5.pth', '--train', 'train'], '--train and --val go together'),
+        (['tiny.py', 'iter_5.pth', '--train', 'train'], 'train and val of knn go together'),
         (['tiny.py', 'iter_5.pth', '--train', 'a', '--val', 'b'], "data folder 'a' does not exist"),
         (['tiny.py', 'iter_5.pth', '--crop', '20'], 'image size 20 x 20 is not a multiple of patch_size 8'),
         (['tiny.py', 'tiny.py', 'iter_5.pth'], 'at most one config can be given, got tiny.py, tiny.py'),

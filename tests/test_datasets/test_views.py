@@ -19,7 +19,7 @@ VIEWS = dict(
 LOAD = [dict(type='LoadImageFromFile')]
 
 
-@pytest.fixture(scope='module', autouse=True)
+@pytest.fixture(autouse=True)
 def poa_scope():
     """As a config with default_scope = 'poa_mm'."""
     with DefaultScope.overwrite_default_scope('poa_mm'):
