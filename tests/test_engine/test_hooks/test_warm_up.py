@@ -26,7 +26,10 @@ def build(compile_blocks, monkeypatch):
     target = dict(type='Centering', num_prototypes=(12,))
     cfg = dict(type='POA', _scope_='poa_mm', backbone=VIT, head=head, target=target, compile_blocks=compile_blocks)
     model = MODELS.build(cfg).train()
+    # What the compiler makes of blocks and losses is tested elsewhere.
     monkeypatch.setattr('poa_mm.models.poa.compile_backbone', lambda backbone: None)
+    monkeypatch.setattr('poa_mm.models.losses.fused._compiled', {})
+    monkeypatch.setattr(torch, 'compile', lambda function, **options: function)
     wrapper = SimpleNamespace(amp_dtype=torch.bfloat16)
     return SimpleNamespace(model=model, cfg=SimpleNamespace(train_dataloader=LOADER), optim_wrapper=wrapper)
 
