@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import math
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +33,7 @@ def _pair(value: Any) -> bool:
 POSITIVE = _numbers(lambda x: x > 0), 'above 0'
 NOT_NEGATIVE = _numbers(lambda x: x >= 0), 'at least 0'
 FROM_1 = _numbers(lambda x: x >= 1 and x == int(x)), 'an integer of at least 1'
-LEVELS = [name for name in logging.getLevelNamesMapping() if name not in ('NOTSET', 'WARN', 'FATAL')]
+LEVELS = ('CRITICAL', 'ERROR', 'WARNING', 'INFO', 'DEBUG')
 START_METHODS = ('fork', 'spawn', 'forkserver')
 # By name of the argument, the same in our classes, PyTorch's and OpenMMLab's.
 RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
