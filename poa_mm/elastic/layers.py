@@ -51,20 +51,25 @@ class ElasticLinear(nn.Linear):
             gain: A factor for each output of the intact layer (LayerScale): ``gain[:n] * y``.
         """
         size, full = x.shape[-1], self.in_features
-        weight, bias = self.weight, self.bias
-        if size != full:
-            rule = self.slice_rules['weight']
-            weight = slice_tensor(weight, rule, size, full)
-            if rule.scaled:
-                weight = weight * (full / size)
-            if 'bias' in self.slice_rules:
-                bias = slice_tensor(bias, self.slice_rules['bias'], size, full)
+        weight, bias = sliced_parameters(self, size, full)
         if gain is None:
             return F.linear(x, weight, bias)
         gain = gain[: len(weight)]
         if x.dtype == torch.float16:  # cannot hold a weight times a small gain
             return F.linear(x, weight, bias) * gain
         return F.linear(x, weight * gain.unsqueeze(1), None if bias is None else bias * gain)
+
+
+def sliced_parameters(layer: nn.Linear | nn.Conv2d, size: int, full: int) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias of a layer cut to ``size`` of ``full`` by its ``slice_rules``, the weight scaled (POA, eq. 1)."""
+    if size == full:
+        return layer.weight, layer.bias
+    rules = layer.slice_rules
+    weight = slice_tensor(layer.weight, rules['weight'], size, full)
+    if rules['weight'].scaled:
+        weight = weight * (full / size)
+    bias = slice_tensor(layer.bias, rules['bias'], size, full) if 'bias' in rules else layer.bias
+    return weight, bias
 
 
 class ElasticConv2d(nn.Conv2d):
@@ -105,14 +110,7 @@ class ElasticConv2d(nn.Conv2d):
             size, full = x.shape[1], self.in_channels
         else:
             size, full = out_channels or self.out_channels, self.out_channels
-        weight, bias = self.weight, self.bias
-        if size != full:
-            rule = self.slice_rules['weight']
-            weight = slice_tensor(weight, rule, size, full)
-            if rule.scaled:
-                weight = weight * (full / size)
-            if 'bias' in self.slice_rules:
-                bias = slice_tensor(bias, self.slice_rules['bias'], size, full)
+        weight, bias = sliced_parameters(self, size, full)
         return self._conv_forward(x, weight, bias)
 
 
