@@ -11,5 +11,5 @@ model = dict(
     # For unit vectors drawn at random, its gradient is 200 to 600 times that of the global distances. Not tuned.
     loss_weights=dict(koleo=0.0, coding_rate=0.02),
 )
-# There are no prototypes to freeze.
+# Nothing to freeze without prototypes.
 default_hooks = dict(freeze_last_layer=None)

@@ -56,6 +56,7 @@ def run(args: Namespace) -> None:
 
 def judge(run: str, name: str | None, picture: str) -> None:
     """Compare a run with a reference."""
+    from poa_mm.config.recipes import run_config
     from poa_mm.reporting.pictures import save_figure
     from poa_mm.reporting.tables import markdown_table
     from poa_mm.reporting.trajectory import at_uniform, compare, read_reference, verdict
@@ -63,7 +64,7 @@ def judge(run: str, name: str | None, picture: str) -> None:
     from poa_mm.visualization.curves import read_curves
 
     curves = read_curves(run, left_out=COUNTERS)
-    reference = read_reference(name or recipe_of(run))
+    reference = read_reference(name or run_config(run).stem)
     states = compare(curves, reference)
     found = verdict(states)
     rows = [
@@ -87,7 +88,7 @@ def judge(run: str, name: str | None, picture: str) -> None:
 def make(sources: list[str], out: str) -> None:
     """Write a reference from runs or from a config."""
     from poa_mm.config import load_config
-    from poa_mm.config.recipes import is_config
+    from poa_mm.config.recipes import is_config, run_config
     from poa_mm.engine.forecast import schedules_of, uniform_losses
     from poa_mm.reporting.records import write_json
     from poa_mm.reporting.trajectory import reference_of_runs, reference_of_schedules
@@ -97,20 +98,8 @@ def make(sources: list[str], out: str) -> None:
         cfg, name = load_config(sources[0], {}, None, 'none'), f'{Path(sources[0]).stem}.py'
         content = reference_of_schedules(schedules_of(cfg, name), uniform_losses(cfg), f'the schedules of {name}')
     else:
-        recipe = recipe_of(sources[0])
+        recipe = run_config(sources[0]).stem
         content = reference_of_runs(
             [read_curves(run, left_out=COUNTERS) for run in sources], f'{len(sources)} runs of {recipe}.py'
         )
     print(f'written to {write_json(out, content)}: {", ".join(content["bands"])}')
-
-
-def recipe_of(run: str) -> str:
-    """Name of the config that a run has written into its folder.
-
-    Raises:
-        UserError: If there is none, or several.
-    """
-    found = sorted(Path(run).glob('*.py'))
-    if len(found) != 1:
-        raise UserError(f'{run} holds {len(found)} configs, so its recipe is not known: name the reference')
-    return found[0].stem

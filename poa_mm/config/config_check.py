@@ -126,7 +126,7 @@ def _check_loader(node: Mapping[str, Any], key: str) -> None:
     _check_keys(node, [DataLoader], key, {'num_batch_per_epoch'})
     kind = (node.get('collate_fn') or {}).get('type') if isinstance(node.get('collate_fn'), dict) else None
     if isinstance(kind, str) and registries.FUNCTIONS.get(kind) is None:
-        raise UserError(f'{key}.collate_fn.type: there is no {kind!r}; functions of poa_mm are named poa_mm.{kind}')
+        raise UserError(f'{key}.collate_fn.type: unknown {kind!r}; functions of poa_mm are named poa_mm.{kind}')
 
 
 def _check_constructor(node: Mapping[str, Any], place: Place) -> set[str]:

@@ -40,6 +40,18 @@ def find_config(name: str | Path) -> Path:
     raise UserError(f'config {str(name)!r} does not exist: give a file, or the name of one of our recipes ({names})')
 
 
+def run_config(work_dir: str | Path) -> Path:
+    """The config that a training has written into its work dir.
+
+    Raises:
+        UserError: If the folder holds none, or several.
+    """
+    found = sorted(Path(work_dir).glob('*.py'))
+    if len(found) != 1:
+        raise UserError(f'{work_dir} must hold the config of one run, got {len(found)} files *.py')
+    return found[0]
+
+
 def _own(name: str | Path) -> Path | None:
     path = config_folder() / str(name).removeprefix('poa_mm::')
     return path.with_suffix('.py') if path.suffix in ('', '.py') and path.with_suffix('.py').is_file() else None

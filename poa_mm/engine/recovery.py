@@ -39,6 +39,12 @@ def newest_intact(work_dir: str | Path) -> Path | None:
     return None
 
 
+def checkpoint_before(work_dir: str | Path, step: int) -> Path | None:
+    """The newest checkpoint ``iter_N.pth`` from before a step; ``None``: the run starts at its first step."""
+    found = (file for file in _numbered(Path(work_dir)) if file[-1].name.startswith('iter_') and file[0] < step)
+    return max(found, default=(None,))[-1]
+
+
 def find_damage(path: str | Path) -> str | None:
     """Read a whole checkpoint and compare it with its checksums.
 

@@ -12,8 +12,9 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.runner import Runner
 
 from poa_mm.config import load_config
+from poa_mm.config.recipes import run_config
 from poa_mm.engine.hooks import WatchStepHook
-from poa_mm.engine.recovery import NUMBERED
+from poa_mm.engine.recovery import checkpoint_before
 from poa_mm.engine.skipped import SkippedStep, describe_step, read_step
 from poa_mm.errors import UserError
 
@@ -45,7 +46,7 @@ def replay(path: str | Path, options: dict[str, Any], launcher: str, local_rank:
     step = read_step(path)
     work_dir = Path(path).resolve().parents[1]
     with TemporaryDirectory() as folder:
-        cfg = load_config(str(_config(work_dir)), options, folder, launcher, local_rank)
+        cfg = load_config(str(run_config(work_dir)), options, folder, launcher, local_rank)
         start = checkpoint_before(work_dir, step['step'])
         cfg.resume = False
         if start is not None:
@@ -62,20 +63,6 @@ def replay(path: str | Path, options: dict[str, Any], launcher: str, local_rank:
         if get_rank() == step['rank']:
             yield f'step {step["step"]} of {work_dir}, computed again from {start.name if start else "the beginning"}'
             yield from _compare(runner, step)
-
-
-def checkpoint_before(work_dir: Path, step: int) -> Path | None:
-    """The newest checkpoint from before a step, ``None`` to start at the first step."""
-    found = {int(match[1]): path for path in work_dir.glob('iter_*.pth') if (match := NUMBERED.fullmatch(path.name))}
-    earlier = [number for number in found if number < step]
-    return found[max(earlier)] if earlier else None
-
-
-def _config(work_dir: Path) -> Path:
-    found = sorted(work_dir.glob('*.py'))
-    if len(found) != 1:
-        raise UserError(f'{work_dir} holds {len(found)} configs, so that of the run is not known')
-    return found[0]
 
 
 def _watched(cfg: Config, step: SkippedStep) -> Runner:

@@ -24,7 +24,7 @@ class ElasticDraws:
             ``c^a / mean(c^a)``, the mean taken over the sampler's pool. 0: all count alike; below 0: small ones more.
 
     Raises:
-        UserError: If there is no student, or a single one would always be the smallest.
+        UserError: If ``number`` is below 1, or a single one would always be the smallest.
     """
 
     def __init__(

@@ -85,14 +85,8 @@ class Study:
         Raises:
             UserError: If it does not exist, is not YAML, has an unknown key, or names a run that is not there.
         """
-        try:
-            content = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-        except OSError as error:
-            raise UserError(f'study {str(path)!r} cannot be read: {error.strerror}') from error
-        except yaml.YAMLError as error:
-            raise UserError(f'{path} is not YAML: {" ".join(str(error).split())}') from error
         allowed = ('title', 'seeds', 'judge', 'options', 'runs', 'compare', 'picture', 'values')
-        content = _mapping(content, str(path), allowed, ('title', 'judge', 'runs'))
+        content = _mapping(_load(path), str(path), allowed, ('title', 'judge', 'runs'))
         judge = _mapping(content['judge'], f'judge of {path}', ('subnets', *PROTOCOLS))
         subnets = judge.pop('subnets', ['named'])
         runs, labels = [], {}
@@ -155,6 +149,20 @@ class Study:
         return [run for run in self.runs if run.name in wanted] if wanted else list(self.runs)
 
 
+def _load(path: str | Path) -> Any:
+    """The content of a YAML file over that of its ``base``, a file beside it; the ``options`` of both are merged."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+    except OSError as error:
+        raise UserError(f'study {str(path)!r} cannot be read: {error.strerror}') from error
+    except yaml.YAMLError as error:
+        raise UserError(f'{path} is not YAML: {" ".join(str(error).split())}') from error
+    if not (isinstance(content, dict) and 'base' in content):
+        return content
+    base = _mapping(_load(Path(path).parent / str(content.pop('base'))), f'base of {path}')
+    return {**base, **content, 'options': {**(base.get('options') or {}), **(content.get('options') or {})}}
+
+
 RUN_KEYS = ('label', 'recipe', 'options', 'command', 'output', 'subnets', 'each', 'untrained', 'judged')
 
 
@@ -166,7 +174,8 @@ def _runs(row: str, entry: Any, shared: Mapping[str, Any], subnets: Sequence[str
         raise UserError(f'run {row} needs a recipe, or a command and its output')
     if untrained and (command or not recipe):
         raise UserError(f'run {row} is untrained: it needs a recipe and takes no command')
-    options = {} if command else {**shared, **(entry.get('options') or {})}
+    trains = not command or '{options}' in command.split()
+    options = {**(shared if trains else {}), **(entry.get('options') or {})}
     each = entry.get('each')
     chosen = entry.get('subnets', ['intact'] if each else subnets)
     variants = {f'{row}/{size}': (size, own or {}) for size, own in each.items()} if each else {row: ('', {})}

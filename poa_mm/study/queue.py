@@ -173,7 +173,7 @@ class Queue:
 
     def _making(self, run: Run, seed: int) -> list[str]:
         if run.command:
-            options = [f'{key}={_text(value)}' for key, value in run.options.items()]
+            options = self._settings(run, seed)
             words = [options if word == '{options}' else [self.fill(word, run, seed)] for word in run.command]
             return [word for group in words for word in group]
         words = ['poa', 'train', run.recipe, *self._amp(), '--resume', '--work-dir', str(self.folder(run, seed))]
@@ -195,7 +195,10 @@ class Queue:
         return words + (self._cfg_options(run, seed) if run.untrained else [])
 
     def _cfg_options(self, run: Run, seed: int) -> list[str]:
-        return ['--cfg-options', *(f'{key}={_text(value)}' for key, value in self.run_options(run, seed).items())]
+        return ['--cfg-options', *self._settings(run, seed)]
+
+    def _settings(self, run: Run, seed: int) -> list[str]:
+        return [f'{key}={_text(value)}' for key, value in self.run_options(run, seed).items()]
 
     def _amp(self) -> list[str]:
         return ['--amp'] if self.amp else []

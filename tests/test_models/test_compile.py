@@ -77,7 +77,7 @@ def test_missing_compiler(monkeypatch, tmp_path):
     monkeypatch.setattr(compiling, 'find_spec', lambda name: None)
     assert 'Triton' in missing_compiler(gpu) and 'C++' in missing_compiler(cpu)
     monkeypatch.setattr(compiling, 'find_spec', lambda name: object())
-    assert 'no C compiler' in missing_compiler(gpu)
+    assert 'a C compiler' in missing_compiler(gpu)
     for name in ('gcc', 'g++'):
         (tmp_path / name).touch(mode=0o755)
     monkeypatch.setattr(compiling.sysconfig, 'get_path', lambda name: str(tmp_path))

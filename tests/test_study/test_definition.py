@@ -45,15 +45,21 @@ def test_runs_take_shared_options_and_those_of_their_size(read):
     assert small.options == {'steps': 4, 'data_root': '{images}', 'model.backbone.widths': [64]}
     assert large.options == {'steps': 4, 'data_root': '{images}'}
     assert files.command == ['poa', 'extract', '{poa}', '--subnets', '64x2', '--out', '{folder}', '{options}']
-    assert (
-        files.placeholders() == {'poa', 'folder', 'options'}
-        and files.output == '64x2.pth'
-        and not files.judged
-        and files.options == {}
-    )
+    assert files.placeholders() == {'poa', 'folder', 'options', 'images'}
+    assert files.output == '64x2.pth' and not files.judged
+    assert files.options == {'steps': 4, 'data_root': '{images}'}
     assert seed.placeholders() == {'files/64x2', 'images'}
     assert study.labels == {'poa': 'one run', 'alone': 'alone', 'files': 'files', 'seed': 'seed'}
     assert study.judge == {'knn': {'k': [3]}} and study.compare == [('poa', 'alone')]
+
+
+def test_base_lies_below_and_options_are_merged(read, tmp_path):
+    (tmp_path / 'base.yaml').write_text('seeds: [5]\noptions: {steps: 9, batch_size: 2}\njudge: {knn: {}}')
+    study = read(STUDY.replace('seeds: [0, 1]', 'base: base.yaml'))
+    assert study.seeds == [5] and study.judge == {'knn': {'k': [3]}}
+    assert study.runs[2].options == {'steps': 4, 'batch_size': 2, 'data_root': '{images}'}
+    with pytest.raises(UserError, match="missing.yaml' cannot be read"):
+        read(STUDY.replace('seeds: [0, 1]', 'base: missing.yaml'))
 
 
 def test_only_takes_rows_runs_and_what_they_need(read):

@@ -73,7 +73,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self._write(runner, f'epoch_{runner.epoch}_iter_{runner.iter + 1}.pth', [], None, by_epoch=False)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Save, and delete what was saved within epochs, which is no longer needed."""
+        """Save, and delete the checkpoints from within epochs, which the new one replaces."""
         super().after_train_epoch(runner)
         if is_main_process() and self.by_epoch and Path(self.last_ckpt or '').name == f'epoch_{runner.epoch + 1}.pth':
             for path in Path(self.out_dir).glob('epoch_*_iter_*.pth'):

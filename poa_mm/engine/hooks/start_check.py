@@ -122,7 +122,7 @@ def check_crops(runner: Runner, model: POA) -> None:
     """Run the smallest network on one empty image of each size, the global one with an empty mask.
 
     Raises:
-        UserError: There are no local crops, the backbone cannot take the crops, or the grid of ``collate_fn`` does not
+        UserError: Local crops are missing, the backbone cannot take the crops, or the grid of ``collate_fn`` does not
             fit the global ones.
     """
     dataset = runner.train_dataloader.dataset

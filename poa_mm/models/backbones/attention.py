@@ -40,7 +40,7 @@ def choose_attention(backend: str | None) -> None:
     Flash attention takes no bias, so a Swin then runs plain products. cuDNN builds a plan for every new shape.
 
     Raises:
-        UserError: If there is no such kernel.
+        UserError: If the name is unknown.
     """
     if backend not in (None, *BACKENDS):
         raise UserError(f'attention must be one of {BACKENDS} or None, got {backend!r}')
