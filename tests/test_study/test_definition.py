@@ -58,7 +58,7 @@ def test_base_lies_below_and_options_are_merged(read, tmp_path):
     study = read(STUDY.replace('seeds: [0, 1]', 'base: base.yaml'))
     assert study.seeds == [5] and study.judge == {'knn': {'k': [3]}}
     assert study.runs[2].options == {'steps': 4, 'batch_size': 2, 'data_root': '{images}'}
-    with pytest.raises(UserError, match="missing.yaml' cannot be read"):
+    with pytest.raises(UserError, match=r"missing\.yaml' cannot be read"):
         read(STUDY.replace('seeds: [0, 1]', 'base: missing.yaml'))
 
 
