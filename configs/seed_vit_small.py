@@ -31,8 +31,10 @@ model = dict(
     student_temp=0.2,
 )
 # The teacher: a member of a recipe's space, and its extracted file.
-teacher_file = 'subnets/mmpretrain/192x8.pth'
-model = fill_in(model, 'single_vit_small', '192x8', 'mmpretrain', teacher_file)
+teacher_recipe = 'single_vit_small'
+teacher = '192x8'
+teacher_file = f'subnets/mmpretrain/{teacher}.pth'
+model = fill_in(model, teacher_recipe, teacher, 'mmpretrain', teacher_file)
 
 # No local crops, no masks.
 train_dataloader = dict(

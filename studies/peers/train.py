@@ -2,7 +2,7 @@
 
 Runs in an environment of its own (``pip install lightly timm``), without poa_mm. Loss, heads and colours of the crops
 are lightly's; network, number and sizes of the crops, images seen, optimizer, schedules and sizes of the heads are
-those of configs/poa_vit_small.py.
+those of studies/_base_/tiny_vit.yaml.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class DINO(nn.Module):
     """Caron et al., "Emerging properties in self-supervised vision transformers", ICCV 2021."""
 
     transform = DINOTransform(
-        global_crop_size=96, global_crop_scale=(0.32, 1.0), local_crop_size=48, local_crop_scale=(0.05, 0.32),
+        global_crop_size=72, global_crop_scale=(0.32, 1.0), local_crop_size=36, local_crop_scale=(0.05, 0.32),
         n_local_views=4,
     )  # fmt: skip
 
@@ -64,7 +64,7 @@ class SwAV(nn.Module):
     """Caron et al., "Unsupervised learning of visual features by contrasting cluster assignments", NeurIPS 2020."""
 
     transform = SwaVTransform(
-        crop_sizes=(96, 48), crop_counts=(2, 4), crop_min_scales=(0.32, 0.05), crop_max_scales=(1.0, 0.32)
+        crop_sizes=(72, 36), crop_counts=(2, 4), crop_min_scales=(0.32, 0.05), crop_max_scales=(1.0, 0.32)
     )
 
     def __init__(self, backbone: nn.Module) -> None:
@@ -125,7 +125,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     width, depth = map(int, args.size.split('x'))
     backbone = VisionTransformer(
-        img_size=96, patch_size=12, embed_dim=width, depth=depth, num_heads=width // 32, init_values=0.1,
+        img_size=72, patch_size=12, embed_dim=width, depth=depth, num_heads=width // 32, init_values=0.1,
         num_classes=0, dynamic_img_size=True,
     )  # fmt: skip
     method = METHODS[args.method](backbone)
