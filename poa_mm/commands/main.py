@@ -58,10 +58,9 @@ def build_parser() -> ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command.
 
-    A :class:`UserError`, a config that MMEngine's registries refuse, or a missing package ends the program with one
-    sentence and exit code 2, a :class:`RunStopped`
-    with one sentence and its own, a full disk with one sentence; every other exception is a bug or a failure of the
-    machine and keeps its traceback.
+    One sentence and exit code 2 end the program after a :class:`UserError`, a config that MMEngine's registries refuse,
+    a missing package or a full disk; a :class:`RunStopped` ends it with one sentence and its own code. Every other
+    exception is a bug or a failure of the machine and keeps its traceback.
 
     Args:
         arguments: Of the command line, the name of the command first; default: those of this process.
