@@ -1,5 +1,6 @@
 """Optimizer, schedules and hooks of the pre-training."""
 
+from .fully_sharded import FullyShardedPOA
 from .hooks import (
     AtomicCheckpointHook,
     BackboneCheckHook,
@@ -15,10 +16,9 @@ from .hooks import (
 from .loops import ResumableEpochLoop, StepTrainLoop
 from .optim_constructor import LayerDecayOptimWrapperConstructor
 from .optim_wrapper import PoaOptimWrapper
+from .runner import PoaRunner
 from .schedulers import CosineLR, CosineWeightDecay, ProportionalCosineLR
 from .schedules import cosine, full_length
-from .screen import ScreenRunner
-from .sharded_adamw import ShardedAdamW
 
 __all__ = [
     'AtomicCheckpointHook',
@@ -29,14 +29,14 @@ __all__ = [
     'CosineWeightDecay',
     'DatasetCheckHook',
     'FreezeLastLayerHook',
+    'FullyShardedPOA',
     'LayerDecayOptimWrapperConstructor',
     'LazyRuntimeInfoHook',
     'PoaOptimWrapper',
+    'PoaRunner',
     'ProgressHook',
     'ProportionalCosineLR',
     'ResumableEpochLoop',
-    'ScreenRunner',
-    'ShardedAdamW',
     'StepTrainLoop',
     'TeacherEMAHook',
     'WarmUpHook',

@@ -15,6 +15,8 @@ from torch.optim import Adam, AdamW, Optimizer
 from poa_mm.errors import UserError
 from poa_mm.registry import OPTIM_WRAPPERS
 
+from .fully_sharded import divided_state, whole
+
 AMP_DTYPES = {None: None, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 
 
@@ -136,7 +138,7 @@ class PoaOptimWrapper(OptimWrapper):
             parts[name] += [p for p in group['params'] if p.grad is not None]
         self.grad_norms = {
             # .to(): the norm of a part without any gradient is made on the CPU.
-            name: clip_grad_norm_(params, self.max_norm).to(self.device)
+            name: whole(clip_grad_norm_(params, self.max_norm)).to(self.device)
             for name, params in parts.items()
         }
 
@@ -156,7 +158,7 @@ class PoaOptimWrapper(OptimWrapper):
         scaler_state = state_dict.pop('loss_scaler', None)
         if self.loss_scaler is not None and scaler_state is not None:
             self.loss_scaler.load_state_dict(scaler_state)
-        super().load_state_dict(state_dict)
+        super().load_state_dict(divided_state(self.optimizer, state_dict))
 
 
 def count_micro_batches(total_batch: int, batch_size: int, processes: int) -> int:

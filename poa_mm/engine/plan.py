@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from poa_mm.models.poa import POA
 from poa_mm.registry import MODELS
 
+from .fully_sharded import parts_of
 from .memory import FakeMode, StepMemory, check_pretraining, count_step, typical_subnet
 from .optim_wrapper import count_micro_batches
 
@@ -22,6 +24,22 @@ CONTEXT, RESERVED = 2 * GB, 0.05
 A100_RATE = 70.6e12
 
 
+DIVIDED = "model_wrapper_cfg=dict(_delete_=True, type='FullyShardedPOA')"
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What a GPU has of a :class:`FullyShardedPOA` besides its share, in bytes.
+
+    Args:
+        whole: Parameters that are whole from the intact student's pass to its backward pass.
+        largest: The largest part that is gathered, or whose gradients are reduced, at a time.
+    """
+
+    whole: int
+    largest: int
+
+
 @dataclass(frozen=True)
 class Plan:
     """A recipe with some switches.
@@ -32,7 +50,7 @@ class Plan:
         micro_batches: Of one optimizer step.
         step: What a micro-batch takes.
         gpus: Number of GPUs.
-        sharded: Whether the optimizer's state is divided among the GPUs.
+        gathered: What is gathered, if the model is divided among the GPUs.
     """
 
     switches: tuple[str, ...]
@@ -40,30 +58,28 @@ class Plan:
     micro_batches: int
     step: StepMemory
     gpus: int
-    sharded: bool
+    gathered: Gathered | None
 
     @property
     def parts(self) -> dict[str, int]:
         """Bytes on one GPU by what they are for; their sum is the need."""
-        step = self.step
-        kept = step.gradients if self.micro_batches > 1 else 0  # otherwise they are among the live tensors of the peak
-        buckets = step.gradients if self.gpus > 1 else 0
-        live = step.student + step.teacher + self.optimizer + kept + buckets + step.peak
-        return {
-            'student': step.student,
-            'teacher': step.teacher,
-            'optimizer': self.optimizer,
-            'gradients kept': kept,
-            'gradients to send': buckets,
-            'activations': step.activations,
-            'backward pass': step.peak - step.activations,
-            'context, reserve': CONTEXT + round(RESERVED * live),
+        step, gathered = self.step, self.gathered
+        owners = 1 if gathered is None else self.gpus
+        live = {
+            'student': step.student // owners,
+            'teacher': step.teacher // owners,
+            'optimizer': step.optimizer // owners,
+            # Otherwise they are among the live tensors of the peak.
+            'gradients kept': step.gradients if self.micro_batches > 1 else 0,
         }
-
-    @property
-    def optimizer(self) -> int:
-        """Bytes of the optimizer's state on one GPU."""
-        return self.step.optimizer // (self.gpus if self.sharded else 1)
+        if gathered is None:
+            live['gradients to send'] = step.gradients if self.gpus > 1 else 0
+        else:
+            live['gradients, share'] = step.gradients // owners
+            # A message is sent while the next is made.
+            live |= {'gathered': gathered.whole, 'messages': 2 * gathered.largest}
+        live |= {'activations': step.activations, 'backward pass': step.peak - step.activations}
+        return {**live, 'context, reserve': CONTEXT + round(RESERVED * sum(live.values()))}
 
     @property
     def need(self) -> int:
@@ -91,7 +107,9 @@ class Planner:
         check_pretraining(cfg)
         self.cfg, self.gpus = cfg, gpus
         self.batch_size: int = cfg.optim_wrapper.batch_size
+        self.divided = str((cfg.get('model_wrapper_cfg') or {}).get('type')).endswith('FullyShardedPOA') and gpus > 1
         self._counted: dict[tuple, StepMemory] = {}
+        self._gathered = count_gathered(self._model())
 
     def recipe(self) -> Plan:
         """The recipe as it is.
@@ -103,23 +121,22 @@ class Planner:
 
     def run_flops(self) -> float:
         """Operations of the whole run, with the sub-network of typical cost as every elastic student that is drawn."""
-        with DefaultScope.overwrite_default_scope(self.cfg.get('default_scope', 'poa_mm')), FakeMode():
-            model = MODELS.build(self.cfg.model.to_dict())
-            typical = typical_subnet(model)
-            subnet = model.draws and model.draws.subnets(lambda step, rank, seed: typical, 0, 0, 0)
+        model = self._model()
+        typical = typical_subnet(model)
+        subnet = model.draws and model.draws.subnets(lambda step, rank, seed: typical, 0, 0, 0)
         images = min(8, self.batch_size)
         step = count_step(self.cfg, images, subnet=subnet)
         return step.flops / images * self.cfg.optim_wrapper.total_batch * self.cfg.train_cfg.max_iters
 
     def smaller(self, memory: int) -> list[Plan]:
-        """What lowers the need: a sharded optimizer, recomputation, and the largest batches that fit.
+        """What lowers the need: a model divided among the GPUs, recomputation, and the largest batches that fit.
 
         Between batches that were counted, the need is taken to grow linearly; the batch that follows is counted again.
 
         Args:
             memory: Bytes of one GPU.
         """
-        found = [self._plan(self.batch_size, sharded=True)] if self.gpus > 1 else []
+        found = [self._plan(self.batch_size, divided=True)] if self.gpus > 1 and not self.divided else []
         found.append(self._plan(self.batch_size, with_cp=True))
         found += self._largest(memory, with_cp=False)
         if found[-1].need > memory or found[-1].micro_batches > 4 * self.recipe().micro_batches:
@@ -137,19 +154,33 @@ class Planner:
         plans = (self._plan(size, with_cp) for size in likely)
         return [plan for plan in plans if plan.need <= memory][:1]
 
-    def _plan(self, batch_size: int, with_cp: bool = False, sharded: bool = False) -> Plan:
+    def _model(self) -> POA:
+        with DefaultScope.overwrite_default_scope(self.cfg.get('default_scope', 'poa_mm')), FakeMode():
+            return MODELS.build(self.cfg.model.to_dict())
+
+    def _plan(self, batch_size: int, with_cp: bool = False, divided: bool = False) -> Plan:
         wrapper = self.cfg.optim_wrapper
         switches = [f'batch_size={batch_size}'] if batch_size != self.batch_size else []
         switches += ['model.backbone.with_cp=True'] if with_cp else []
-        switches += ['optim_wrapper.optimizer.type=ShardedAdamW'] if sharded else []
-        sharded |= str(wrapper.optimizer.type).endswith('ShardedAdamW')
+        switches += [DIVIDED] if divided else []
         micro_batches = count_micro_batches(wrapper.total_batch, batch_size, self.gpus)
         key = batch_size, with_cp, micro_batches > 1
         if key not in self._counted:
             cfg = deepcopy(self.cfg)
             cfg.model.backbone.with_cp = with_cp or cfg.model.backbone.get('with_cp', False)
             self._counted[key] = count_step(cfg, batch_size, accumulates=micro_batches > 1)
-        return Plan(tuple(switches), batch_size, micro_batches, self._counted[key], self.gpus, sharded)
+        gathered = self._gathered if divided or self.divided else None
+        return Plan(tuple(switches), batch_size, micro_batches, self._counted[key], self.gpus, gathered)
+
+
+def count_gathered(model: POA) -> Gathered:
+    """What a GPU gathers of a model that is divided."""
+    seen, sizes = set(), []
+    for part, frees in parts_of(model):
+        new = [parameter for parameter in part.parameters() if parameter not in seen]
+        seen.update(new)
+        sizes.append((sum(parameter.nbytes for parameter in new), frees))
+    return Gathered(sum(size for size, frees in sizes if not frees), max(size for size, _ in sizes))
 
 
 def cost(plan: Plan, recipe: Plan) -> str:
@@ -163,6 +194,7 @@ def cost(plan: Plan, recipe: Plan) -> str:
             f'{plan.micro_batches} micro-batches, targets balanced over {images} images in place of '
             f'{recipe.batch_size * recipe.gpus}'
         )
-    if plan.sharded and not recipe.sharded:
-        parts.append(f'{plan.step.student / GB:.1f} GB of parameters sent in each step')
+    if plan.gathered and not recipe.gathered:
+        # Its parameters are gathered where others send the second half of their all-reduce.
+        parts.append(f'the teacher is gathered too, {plan.micro_batches} x {plan.step.teacher / GB:.1f} GB a step')
     return '; '.join(parts) or 'none'

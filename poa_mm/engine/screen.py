@@ -6,7 +6,6 @@ import logging
 import sys
 
 from mmengine.logging import MMLogger
-from mmengine.runner import Runner
 from tqdm import tqdm
 
 # Between a message and who wrote it.
@@ -39,27 +38,16 @@ class ScreenFilter(logging.Filter):
         return shown
 
 
-class ScreenRunner(Runner):
-    """MMEngine's runner with a :class:`ScreenFilter`, where the config has a ``progress`` hook."""
-
-    def build_logger(self, *args, **kwargs) -> MMLogger:
-        """Build the logger and filter what it shows."""
-        logger = super().build_logger(*args, **kwargs)
-        if self.cfg.get('default_hooks', {}).get('progress'):
-            for handler in _screens(logger):
-                handler.addFilter(ScreenFilter())
-        return logger
-
-
 def show_bar(logger: MMLogger, bar: tqdm | None) -> None:
     """Let a bar take the place of the lines for iterations, or with ``None`` the lines again that of the bar."""
-    for handler in _screens(logger):
+    for handler in screens(logger):
         for each in handler.filters:
             if isinstance(each, ScreenFilter):
                 each.bar = bar
 
 
-def _screens(logger: MMLogger) -> list[logging.Handler]:
+def screens(logger: MMLogger) -> list[logging.Handler]:
+    """The handlers of a logger that write to a screen."""
     return [
         handler
         for handler in logger.handlers

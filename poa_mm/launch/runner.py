@@ -12,7 +12,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from poa_mm.config import check_config
-from poa_mm.engine import ScreenRunner
+from poa_mm.engine import PoaRunner
 from poa_mm.engine.recovery import find_damage, newest_intact
 from poa_mm.errors import UserError
 from poa_mm.files import load_weights
@@ -117,8 +117,9 @@ def prepare_processes(cfg: Config) -> None:
         print_log(f'No GPU: {torch.distributed.get_world_size()} CPU processes over gloo')
     # DDP takes no device ids for a module on the CPU; MMEngine sets them unless they are there.
     unused = cfg.get('find_unused_parameters', False)
-    default = dict(broadcast_buffers=False, find_unused_parameters=unused)
-    cfg.model_wrapper_cfg = {**(cfg.get('model_wrapper_cfg') or default), 'device_ids': None}
+    wrapper = cfg.get('model_wrapper_cfg') or dict(broadcast_buffers=False, find_unused_parameters=unused)
+    if wrapper.get('type') != 'FullyShardedPOA':
+        cfg.model_wrapper_cfg = {**wrapper, 'device_ids': None}
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -143,7 +144,7 @@ def build_runner(cfg: Config) -> Runner:
         hooks.setdefault(key, dict(type=f'poa_mm.{kind}'))
     for key in [key for key, hook in hooks.items() if hook is None and key not in MMENGINE_HOOKS]:
         del hooks[key]  # MMEngine takes None for its own alone
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else ScreenRunner.from_cfg(cfg)
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else PoaRunner.from_cfg(cfg)
 
 
 def open_data(runner: Runner, *loops: str) -> None:

@@ -1,99 +1,187 @@
-"""One process of ``test_sharded_adamw.py``: runs of a tiny model, sharded and not.
+"""One process of ``test_fully_sharded.py``: runs of a tiny POA, divided among the processes and not.
 
-python sharded_worker.py RANK WORLD_SIZE FOLDER
+python sharded_worker.py RANK WORLD_SIZE FOLDER CASE...
 """
 
 import gc
 import os
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 import torch.distributed as dist
-from mmengine.dist import all_reduce
+from mmengine.config import Config
+from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
+from torch.utils.data import Dataset
 
-spec = spec_from_file_location('engine_conftest', Path(__file__).parent / 'conftest.py')
-conftest = module_from_spec(spec)
-spec.loader.exec_module(conftest)
+from poa_mm.engine import PoaRunner
+from poa_mm.engine.fully_sharded import local, whole
+from poa_mm.engine.hooks.common import unwrapped
+from poa_mm.engine.hooks.warm_up import warm_up
+from poa_mm.registry import MODELS
+from tests.helpers.networks import VIT
 
-STEPS, HALF, IMAGES = 4, 2, 4
+STEPS, HALF, IMAGES, P = 4, 2, 12, 4  # images of a step in all processes, patches of a global crop
+WRAPPERS = dict(
+    plain=dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False, find_unused_parameters=True),
+    divided=dict(type='FullyShardedPOA'),
+)
+# What does not depend on the number of processes: one sub-network, and targets balanced over all images.
+EVEN = dict(sampler=dict(mode='shared'), loss_weights=dict(koleo=0.0))
+# Other sub-networks in every process, two micro-batches, blocks computed again, a step that is skipped.
+UNEVEN = dict(sampler=dict(mode='per_rank'), draws=dict(number=2))
+HARD = dict(backbone=dict(VIT, with_cp=True, drop_path_rate=0.25), model=UNEVEN, micro_batches=2, bad=IMAGES + 1)
+CASES = dict(
+    plain=dict(kind='plain'),
+    divided=dict(kind='divided'),
+    plain_hard=dict(kind='plain', **HARD),
+    divided_hard=dict(kind='divided', **HARD),
+    two_to_one=dict(kind='plain', start=('divided', HALF), stop=HALF + 1),
+    one_to_three=dict(kind='divided', start=('two_to_one', HALF + 1)),
+)
 
 
-class Losses(Hook):
-    """The loss of every step over the images of all processes."""
+class Crops(Dataset):
+    """Random crops and masks of an image; those of image ``bad`` are infinite."""
+
+    def __init__(self, bad=None):
+        self.bad = bad
+
+    def __len__(self):
+        return 4 * IMAGES
+
+    def __getitem__(self, draw):
+        generator = torch.Generator().manual_seed(draw.index)
+        image = dict(
+            global_crops=torch.randn(2, 3, 16, 16, generator=generator),
+            local_crops=torch.randn(2, 3, 8, 8, generator=generator),
+            masks=torch.tensor([[True, False, False, True], [False] * P]),
+        )
+        if draw.index == self.bad:
+            image['global_crops'] += float('inf')
+        return image
+
+
+def collate(images):
+    """Crop by crop, as ``multi_crop_collate``."""
+    stacked = {key: torch.stack([image[key] for image in images], 1).flatten(0, 1) for key in images[0]}
+    return dict(inputs=stacked)
+
+
+class Record(Hook):
+    """The losses over the images of all processes, and what other hooks do with a model outside of its steps."""
 
     def __init__(self):
-        self.seen = []
+        self.losses, self.features = [], []
+
+    def before_train(self, runner):
+        warm_up(unwrapped(runner), collate([Crops()[SimpleNamespace(index=i)] for i in range(2)]), None)
+        self.look(runner)
+
+    def after_train(self, runner):
+        self.look(runner)
+
+    @torch.no_grad()
+    def look(self, runner):
+        images = torch.ones(1, 3, 16, 16)
+        self.features.append(unwrapped(runner).teacher.backbone.image_features(images, '24x3'))
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         loss = outputs['loss'].detach().clone()
         all_reduce(loss, 'mean')
-        self.seen.append(float(loss))
+        self.losses.append(float(loss))
 
 
-def run(work_dir, kind, processes=1, steps=STEPS, **kwargs):
-    """Losses, weights and the optimizer's own state after a run that writes a checkpoint at half and at the end."""
-    losses = Losses()
-    hooks = [
-        dict(type='TeacherEMAHook', start=0.9, final=0.99, steps=STEPS),
-        dict(type='FreezeLastLayerHook', steps=1),
-        losses,
-    ]
-    wrapper = dict(
-        type='PoaOptimWrapper',
-        constructor='LayerDecayOptimWrapperConstructor',
-        optimizer=dict(type=kind, lr=0.01, weight_decay=0.04, fused=True),
-        clip_grad=dict(max_norm=0.05, separately=True),
-        paramwise_cfg=dict(layer_decay_rate=0.9),
+def build(cfg):
+    """A model with weights at which every term matters."""
+    torch.manual_seed(0)
+    model = MODELS.build(cfg)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3) if parameter.ndim > 1 else parameter.data.uniform_(0.2, 1)
+    return model
+
+
+def run(work_dir, kind, backbone=VIT, model=EVEN, micro_batches=1, bad=None, start=None, stop=STEPS):
+    """Losses, weights and sizes of a run that writes a checkpoint after every step."""
+    batch_size = IMAGES // micro_batches // get_world_size()
+    record = Record()
+    model = dict(
+        type='POA',
+        backbone=backbone,
+        head=dict(type='MultiPrototypeHead', num_prototypes=(10, 7), hidden_dims=12, bottleneck_dims=6),
+        schedule=dict(patch_loss_start=1),
+        **model,
     )
-    runner = conftest.build_runner(
-        work_dir,
-        steps=STEPS,
-        batch_size=IMAGES // processes,
-        hooks=hooks,
-        optim_wrapper=wrapper,
-        default_hooks=dict(checkpoint=dict(type='AtomicCheckpointHook', by_epoch=False, interval=HALF)),
-        train_cfg=dict(type='StepTrainLoop', max_iters=steps),
-        model_wrapper_cfg=dict(
-            type='MMDistributedDataParallel',
-            device_ids=None,
-            broadcast_buffers=False,
-            find_unused_parameters=True,
+    cfg = dict(
+        model=build(model),
+        work_dir=str(work_dir),
+        train_dataloader=dict(
+            batch_size=batch_size,
+            num_workers=0,
+            sampler=dict(type='SeededInfiniteSampler', shuffle=False, batch_size=batch_size),
+            dataset=Crops(bad),
+            collate_fn=collate,
         ),
-        launcher='pytorch' if processes > 1 else 'none',
-        **kwargs,
+        train_cfg=dict(type='StepTrainLoop', max_iters=stop),
+        optim_wrapper=dict(
+            type='PoaOptimWrapper',
+            constructor='LayerDecayOptimWrapperConstructor',
+            # eps hides rounding: the gradients of key biases are nothing else.
+            optimizer=dict(type='AdamW', lr=0.01, weight_decay=0.04, eps=1e-4, fused=True),
+            total_batch=IMAGES,
+            batch_size=batch_size,
+            clip_grad=dict(max_norm=0.05, separately=True),
+            paramwise_cfg=dict(layer_decay_rate=0.9),
+        ),
+        param_scheduler=[dict(type='CosineLR', steps=STEPS, warmup=1, final=2e-5)],
+        default_hooks=dict(
+            runtime_info=dict(type='LazyRuntimeInfoHook'),
+            checkpoint=dict(type='AtomicCheckpointHook', by_epoch=False, interval=1),
+            start_check=dict(type='StartCheckHook'),
+            teacher=dict(type='TeacherEMAHook', start=0.9, final=0.99, steps=STEPS),
+            freeze=dict(type='FreezeLastLayerHook', steps=1),
+        ),
+        custom_hooks=[record],
+        default_scope='poa_mm',
+        experiment_name=work_dir.name,
+        randomness=dict(seed=0),
+        log_level='WARNING',
+        launcher='pytorch' if get_world_size() > 1 else 'none',
     )
+    if start:
+        folder, step = start
+        cfg.update(resume=True, load_from=str(work_dir.parent / folder / f'iter_{step}.pth'))
+    runner = PoaRunner(cfg=Config(dict(model_wrapper_cfg=WRAPPERS[kind])), **cfg)
     runner.train()
-    state = runner.optim_wrapper.optimizer.state
-    model = getattr(runner.model, 'module', runner.model)
+    module, wrapper = unwrapped(runner), runner.optim_wrapper
+    values = [value for entry in wrapper.optimizer.state.values() for key, value in entry.items() if key != 'step']
     return dict(
-        losses=losses.seen,
-        weights={k: v.clone() for k, v in model.state_dict().items()},
-        numbers=sum(v.numel() for entry in state.values() for v in entry.values()),
+        losses=record.losses,
+        features=torch.stack(record.features),
+        weights={name: whole(value).clone() for name, value in module.state_dict().items()},
+        skipped=float(wrapper.skipped_steps),
+        norms={name: float(value) for name, value in wrapper.grad_norms.items()},
+        sizes=dict(
+            student=sum(local(p).numel() for p in module.parameters() if p.requires_grad),
+            teacher=sum(local(p).numel() for p in module.teacher.parameters()),
+            optimizer=sum(local(value).numel() for value in values),
+        ),
     )
 
 
-def main(rank, world_size, folder):
+def main(rank, world_size, folder, cases):
     torch.set_num_threads(1)
     os.environ.update(LOCAL_RANK=str(rank), RANK=str(rank), WORLD_SIZE=str(world_size))
-    dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=world_size)
-    half = f'iter_{HALF}.pth'
-    results = dict(
-        plain=run(folder / 'plain', 'AdamW', world_size),
-        sharded=run(folder / 'sharded', 'ShardedAdamW', world_size),
-        again=run(folder / 'again', 'ShardedAdamW', world_size, resume=True, load_from=str(folder / 'sharded' / half)),
-        from_one=run(
-            folder / 'from_one', 'ShardedAdamW', world_size, resume=True, load_from=str(folder / 'one' / half)
-        ),
-    )
-    torch.save(results, folder / f'{rank}.pt')
-    # The models of the four runs hold threads of the group; with them left, a process was seen to abort at its exit.
+    dist.init_process_group('gloo', init_method=f'file://{folder}/store{world_size}', rank=rank, world_size=world_size)
+    results = {case: run(folder / case, **CASES[case]) for case in cases}
+    torch.save(results, folder / f'{world_size}_{rank}.pt')
+    # The models of the runs hold threads of the group; with them left, a process was seen to abort at its exit.
     gc.collect()
     dist.barrier()
     dist.destroy_process_group()
 
 
 if __name__ == '__main__':
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:])

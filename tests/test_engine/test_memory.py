@@ -11,7 +11,7 @@ from torch.profiler import ProfilerActivity, profile
 from poa_mm.config import load_config
 from poa_mm.datasets.random_batch import random_batch
 from poa_mm.engine.memory import Counter, count_step, typical_subnet
-from poa_mm.engine.plan import CONTEXT, Planner, cost
+from poa_mm.engine.plan import CONTEXT, DIVIDED, GB, Planner, cost, count_gathered
 from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
 from tests.helpers.networks import RESNET, SWIN, VIT
@@ -118,11 +118,26 @@ def test_plans_of_a_recipe():
     live = step.student + step.teacher + step.optimizer + 2 * step.gradients + step.peak  # kept, and on their way
     assert recipe.need == pytest.approx(1.05 * live + CONTEXT, rel=1e-6)
     limit = CONTEXT + round(0.75 * (recipe.need - CONTEXT))
-    sharded, recomputed, smaller = planner.smaller(limit)[:3]
-    assert sharded.switches == ('optim_wrapper.optimizer.type=ShardedAdamW',)
-    assert recipe.need - sharded.need == pytest.approx(1.05 * 0.75 * step.optimizer, rel=1e-3)
+    divided, recomputed, smaller = planner.smaller(limit)[:3]
+    assert divided.switches == (DIVIDED,)
+    assert cost(divided, recipe) == f'the teacher is gathered too, 2 x {step.teacher / GB:.1f} GB a step'
     assert recomputed.switches == ('model.backbone.with_cp=True',) and recomputed.need < recipe.need
     assert 'more operations' in cost(recomputed, recipe)
     assert smaller.need <= limit and 24 % smaller.batch_size == 0
     assert smaller.micro_batches * smaller.batch_size * 4 == 96
     assert cost(smaller, recipe).endswith(f'over {4 * smaller.batch_size} images in place of 48')
+
+
+def test_plan_of_a_divided_model():
+    """Shares of all, whole what the step gathers: the student and the teacher's heads, a message and the next one."""
+    cfg = config(VIT)
+    cfg.model_wrapper_cfg = dict(type='FullyShardedPOA')
+    planner = Planner(cfg, gpus=4)
+    recipe, model = planner.recipe(), MODELS.build({'_scope_': 'poa_mm', **cfg.model.to_dict()})
+    heads, block = (sum(p.nbytes for p in part.parameters()) for part in (model.head, model.backbone.layers[0]))
+    step, gathered = recipe.step, count_gathered(model)
+    assert gathered.whole == step.student + heads and gathered.largest == 2 * heads > block
+    shares = (step.student + step.teacher + step.optimizer + step.gradients) / 4
+    live = shares + gathered.whole + 2 * gathered.largest + step.gradients + step.peak
+    assert recipe.need == pytest.approx(1.05 * live + CONTEXT, rel=1e-6)
+    assert not any(plan.switches == (DIVIDED,) for plan in planner.smaller(CONTEXT))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mmengine.dist import is_main_process
+from mmengine.dist import all_gather_object, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
@@ -11,8 +11,8 @@ from poa_mm.errors import NON_FINITE, RunStopped, UserError
 from poa_mm.files import first_non_finite, remove_incomplete, write_atomically
 from poa_mm.registry import HOOKS
 
+from ..fully_sharded import local
 from ..loops import BATCHES_DONE
-from ..sharded_adamw import ShardedAdamW
 from .common import unwrapped
 
 
@@ -37,8 +37,6 @@ class AtomicCheckpointHook(CheckpointHook):
     ``last_checkpoint`` in place too. Here the order is: new file under a temporary name, rename,
     pointer (the same way), and only then old files are deleted. What a crash leaves of a temporary
     file is removed at the next start. Arguments are those of ``CheckpointHook``; local disks only.
-
-    The state of a :class:`ShardedAdamW` is brought together first.
 
     A best checkpoint (``save_best``) is written whole too, but after the previous best is deleted.
 
@@ -80,15 +78,14 @@ class AtomicCheckpointHook(CheckpointHook):
                 path.unlink(missing_ok=True)
 
     def _write(self, runner: Runner, filename: str, expired: list[int], meta: dict | None, by_epoch: bool) -> None:
-        if bad := first_non_finite(unwrapped(runner).state_dict()):
+        weights = {name: local(value) for name, value in unwrapped(runner).state_dict().items()}
+        # A process may have a share that is finite; all must stop.
+        if bad := next(filter(None, all_gather_object(first_non_finite(weights))), None):
             raise RunStopped(
                 f'{bad} holds NaN or infinite values after step {runner.iter + 1}, so no checkpoint is written; '
                 'earlier ones stay',
                 NON_FINITE,
             )
-        optimizer = getattr(runner.optim_wrapper, 'optimizer', None)
-        if self.save_optimizer and isinstance(optimizer, ShardedAdamW):
-            optimizer.consolidate()  # by all processes; the file is written by the main one alone
         self.last_ckpt = self.file_backend.join_path(self.out_dir, filename)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         runner.save_checkpoint(

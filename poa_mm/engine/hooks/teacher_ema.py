@@ -8,6 +8,7 @@ from torch import Tensor
 from poa_mm.errors import UserError
 from poa_mm.registry import HOOKS
 
+from ..fully_sharded import local
 from ..schedules import cosine, full_length
 from .common import unwrapped
 
@@ -46,8 +47,8 @@ class TeacherEMAHook(Hook):
         """Pair each tensor of the teacher with the student's of the same name."""
         model = unwrapped(runner)
         named = list(model.teacher.named_parameters())
-        self.teacher = [param for _, param in named]
-        self.student = [model.get_parameter(name) for name, _ in named]
+        self.teacher = [local(param) for _, param in named]
+        self.student = [local(model.get_parameter(name)) for name, _ in named]
         self.buffers = [(buffer, model.get_buffer(name)) for name, buffer in model.teacher.named_buffers()]
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:

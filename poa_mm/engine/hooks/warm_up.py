@@ -55,14 +55,15 @@ def warm_up(model: POA, batch: dict, amp_dtype: torch.dtype | None) -> int:
         amp_dtype: Of autocast; ``None`` for fp32.
     """
     inputs = model.data_preprocessor(batch, True)['inputs']
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     target = {name: value.clone() for name, value in model.target.state_dict().items()}
     space = model.backbone.space
     smallest = {subnet.width: subnet for subnet in reversed(list(space))}
-    device = parameters[0].device
+    device = next(model.parameters()).device
     for subnet in smallest.values() if model.sampler else [space.intact]:
         with torch.autocast(device.type, dtype=amp_dtype, enabled=amp_dtype is not None):
             loss = model.compute_losses(**inputs, subnet=subnet, teacher_temp=0.07)['loss']
+        # After the forward pass, which gathers parameters that are divided.
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         torch.autograd.grad(loss, parameters, allow_unused=True)  # not backward(), which DDP would wait for
     if device.type == 'cuda':
         torch.cuda.synchronize(device)

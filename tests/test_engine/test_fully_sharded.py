@@ -1,0 +1,121 @@
+"""POA divided among processes against DistributedDataParallel, and its checkpoints on two, one and three processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import poa_mm
+from poa_mm.engine import Bf16GradientsHook, FullyShardedPOA
+from poa_mm.errors import UserError
+from poa_mm.registry import MODELS
+from tests.helpers.networks import VIT
+from tests.test_engine import sharded_worker as worker
+
+
+def in_processes(number, folder, cases):
+    """The results of each process."""
+    root = str(Path(poa_mm.__file__).parents[1])
+    processes = [
+        subprocess.Popen(
+            [sys.executable, worker.__file__, str(rank), str(number), folder, *cases],
+            env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=root),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(number)
+    ]
+    texts = [process.communicate(timeout=300)[0] for process in processes]
+    assert not any(process.returncode for process in processes), texts
+    return [torch.load(folder / f'{number}_{rank}.pt') for rank in range(number)]
+
+
+@pytest.fixture(scope='module')
+def results(tmp_path_factory):
+    """Two processes, one that goes on from their checkpoint, then three that go on from its own."""
+    folder = tmp_path_factory.mktemp('sharded')
+    two = in_processes(2, folder, ['plain', 'divided', 'plain_hard', 'divided_hard'])
+    one = worker.run(folder / 'two_to_one', **worker.CASES['two_to_one'])
+    return dict(two=two, one=one, three=in_processes(3, folder, ['one_to_three']), folder=folder)
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=2e-6, msg=name)
+
+
+@pytest.mark.parametrize('case', ['', '_hard'])
+def test_steps_are_those_of_ddp(results, case):
+    for result in results['two']:
+        plain, divided = result['plain' + case], result['divided' + case]
+        torch.testing.assert_close(divided['losses'], plain['losses'], rtol=1e-5, atol=1e-6, equal_nan=True)
+        torch.testing.assert_close(divided['features'], plain['features'], rtol=1e-4, atol=1e-5)
+        assert divided['norms'] == pytest.approx(plain['norms'], rel=1e-4)
+        assert_same(divided['weights'], plain['weights'])
+        assert plain['skipped'] == divided['skipped'] == (case == '_hard')
+
+
+def test_every_process_has_its_share(results):
+    """Tensors with one row, such as the class token, belong to the first process alone."""
+    shares = [result['divided']['sizes'] for result in results['two']]
+    for part, whole in results['two'][0]['plain']['sizes'].items():
+        assert sum(share[part] for share in shares) == whole
+        assert all(0.49 * whole < share[part] < 0.51 * whole for share in shares)
+
+
+def test_checkpoint_is_that_of_ddp(results):
+    plain, divided = (
+        torch.load(results['folder'] / kind / f'iter_{worker.HALF}.pth', weights_only=False)
+        for kind in ('plain', 'divided')
+    )
+    assert_same(divided['state_dict'], plain['state_dict'])
+    assert divided['optimizer']['param_groups'] == plain['optimizer']['param_groups']
+    plain, divided = plain['optimizer']['state'], divided['optimizer']['state']
+    assert list(divided) == list(plain)
+    for number, entry in plain.items():
+        assert_same(divided[number], entry)
+
+
+def test_two_to_one_to_three(results):
+    expected = results['two'][0]['divided']
+    half = worker.HALF
+    torch.testing.assert_close(results['one']['losses'], expected['losses'][half : half + 1], rtol=1e-5, atol=1e-6)
+    for result in results['three']:
+        result = result['one_to_three']
+        torch.testing.assert_close(result['losses'], expected['losses'][half + 1 :], rtol=1e-5, atol=1e-6)
+        assert_same(result['weights'], expected['weights'])
+
+
+def test_the_state_matters(results):
+    """Without it the run goes on otherwise: what is compared above depends on it."""
+    folder = results['folder']
+    (folder / 'forgot').mkdir()
+    forgot = torch.load(folder / f'two_to_one/iter_{worker.HALF + 1}.pth', weights_only=False)
+    for entry in forgot['optimizer']['state'].values():
+        entry['exp_avg_sq'].mul_(4)
+    torch.save(forgot, folder / 'forgot' / 'iter_3.pth')
+    result = worker.run(folder / 'went_on', 'plain', start=('forgot', 3))
+    with pytest.raises(AssertionError):
+        assert_same(result['weights'], results['two'][0]['divided']['weights'])
+
+
+@pytest.mark.parametrize(
+    'branches', [dict(students=('elastic',), intact_weight=0.0), dict(teachers=('intact', 'elastic'))]
+)
+def test_other_branches_are_refused(branches):
+    head = dict(type='MultiPrototypeHead', num_prototypes=(4,), hidden_dims=4, bottleneck_dims=4)
+    model = MODELS.build(dict(type='POA', backbone=VIT, head=head, **branches))
+    with pytest.raises(UserError, match='needs an intact student and no elastic teacher'):
+        FullyShardedPOA(model)
+
+
+def test_gradients_in_bf16_are_refused():
+    model = FullyShardedPOA.__new__(FullyShardedPOA)
+    with pytest.raises(UserError, match='not with FullyShardedPOA'):
+        Bf16GradientsHook().before_train(SimpleNamespace(model=model))
