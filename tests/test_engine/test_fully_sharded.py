@@ -30,7 +30,11 @@ def in_processes(number, folder, cases):
         )
         for rank in range(number)
     ]
-    texts = [process.communicate(timeout=300)[0] for process in processes]
+    try:
+        texts = [process.communicate(timeout=600)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     assert not any(process.returncode for process in processes), texts
     return [torch.load(folder / f'{number}_{rank}.pt') for rank in range(number)]
 
