@@ -192,7 +192,8 @@ class Queue:
             words += [f'--{key}', *([] if value is True else map(str, value if isinstance(value, list) else [value]))]
         words += ['--train', self.values['train'], '--val', self.values['val']]
         words += ['--out', str(self._record(run, seed, protocol))]
-        return words + (self._cfg_options(run, seed) if run.untrained else [])
+        # A training's checkpoint holds its config; a recipe named here has not these options.
+        return words + (self._cfg_options(run, seed) if run.untrained or '{options}' in run.command else [])
 
     def _cfg_options(self, run: Run, seed: int) -> list[str]:
         return ['--cfg-options', *self._settings(run, seed)]

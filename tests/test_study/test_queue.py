@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -128,6 +129,8 @@ def test_the_words_of_a_command(place):
     (words,) = queue.commands(copy, 3)
     assert words[:4] == ['new', 'x.py', made, '3']
     assert {'steps=1', 'a=[1]', 'b=c', 'randomness.seed=3'} < set(words[4:])
+    judged = replace(copy, judged=True, recipe='poa_demo')  # with the options that its command was given
+    assert {'a=[1]', 'randomness.seed=3'} < set(queue.commands(judged, 3)[1])
     more = queue.study.runs[-1]
     assert f'load_from={place}/out/seed3/copy-64x2/copy.pth' in queue.commands(more, 3)[0]
 
