@@ -94,12 +94,17 @@ class Summary:
         return [(label, gains) for label, gains in named if gains]
 
     def table(self) -> str:
-        """A row of means for each row of the study, then one of gains for each comparison."""
+        """A row of means for each row of the study, then one of gains for each comparison.
+
+        The column ``mean`` is left empty in rows that lack a size; that of a gain is over the sizes that both have.
+        """
         columns = [*self.sizes, MEAN]
         rows = []
         for row in self.study.labels:
             if row in self.values:
                 found = self.estimates(row)
+                if not found.keys() >= set(self.sizes):  # the mean of other sizes is another figure
+                    found.pop(MEAN, None)
                 cells = [found[column].text() if column in found else '' for column in columns]
                 rows.append([self.study.labels[row], *cells, _seeds(found), ''])
         for label, gains in self.compared():

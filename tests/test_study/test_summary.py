@@ -83,6 +83,14 @@ def test_the_page_has_a_row_for_each_row_and_comparison(study, folder):
         assert len(set(Image.open(file).convert('RGB').getdata())) > 20
 
 
+def test_a_row_that_lacks_a_size_has_no_mean(study, folder):
+    for path in folder.glob('alone-128x5*'):
+        path.unlink()
+    summary = Summary(study, read_results(folder, study), 'knn')
+    rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in summary.table().splitlines()]
+    assert rows[2][1:4] == ['61.0 ± 0.6', '67.0 ± 1.5', '64.0 ± 0.8'] and rows[3][1:4] == ['59.0 ± 0.6', '', '']
+
+
 def test_results_of_other_runs_are_left_out(study, folder):
     (folder / 'poa-seed7.json').write_text('{}')
     with pytest.raises(UserError, match=r'poa-seed7\.json is not a result of poa study'):
