@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from poa_mm.reporting.knn_pictures import CHANCE_STYLE, PIXEL_STYLE
+from poa_mm.reporting.knn_pictures import PIXEL_STYLE
 from poa_mm.reporting.pictures import save_figure
 
 from .definition import PROTOCOLS, Study
@@ -46,14 +46,14 @@ def plot_sizes(
     pixels = next((r['thumbnails'] for r in found if 'thumbnails' in r), None)
     if pixels is not None and protocol == 'knn':
         axes.axhline(pixels, **PIXEL_STYLE)
-    axes.axhline(100 / found[0]['classes'], **CHANCE_STYLE)
     axes.set_xticks(range(len(sizes)), [f'{size}\n{summary.params[size] / 1e6:.2g} M' for size in sizes], fontsize=8)
     axes.set_xlabel('network and its parameters')
-    axes.set_ylabel(f'{PROTOCOLS[protocol]} accuracy, % (bars: ± one standard error over seeds)', fontsize=8)
+    chance = 100 / found[0]['classes']  # in words: a line at chance would press the others together
+    axes.set_ylabel(f'{PROTOCOLS[protocol]} accuracy, % (chance {chance:.3g}; bars: ± one standard error)', fontsize=8)
     axes.set_title(study.title, fontsize=10, loc='left')
     axes.spines[['top', 'right']].set_visible(False)
     axes.grid(True, which='major', axis='y', color='#e6e6e6', lw=0.8)
-    axes.legend(frameon=False, fontsize=8, loc='center right')
+    axes.legend(frameon=False, fontsize=8)
     return save_figure(figure, path)
 
 
