@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Classes, and images of each, for training and for validation.
 CLASSES, TRAIN, VAL = 5, 4, 2
 # Blocks of the narrow networks, and steps between them, by those of the recipes.
-DEPTHS = {'12': '4', '24': '8', '6': '2', '18': '4', '2': '2', '3': '4', '4': '4'}
+DEPTHS = {'12': '4', '24': '8', '40': '8', '6': '2', '18': '4', '2': '2', '3': '4', '4': '4'}
 # Folders of class folders named by the pages, with images for training, for validation and for both.
 TRAIN_FOLDERS = 'data/imagenette5_128/train data/my_train photos/train'
 VAL_FOLDERS = 'data/imagenette5_128/val data/my_val photos/val'
