@@ -4,7 +4,13 @@ import sys
 
 from poa_mm.environment import set_environment
 
-NAMES = ('PYTORCH_ALLOC_CONF', 'PYTORCH_CUDA_ALLOC_CONF', 'TORCHINDUCTOR_CACHE_DIR')
+NAMES = (
+    'PYTORCH_ALLOC_CONF',
+    'PYTORCH_CUDA_ALLOC_CONF',
+    'TORCHINDUCTOR_CACHE_DIR',
+    'OMP_WAIT_POLICY',
+    'GOMP_SPINCOUNT',
+)
 
 
 def test_set_unless_set(monkeypatch, tmp_path):
@@ -14,13 +20,15 @@ def test_set_unless_set(monkeypatch, tmp_path):
     set_environment()
     assert os.environ['PYTORCH_CUDA_ALLOC_CONF'] == 'expandable_segments:True'
     assert os.environ['TORCHINDUCTOR_CACHE_DIR'] == str(tmp_path / 'poa_mm' / 'inductor')
+    assert os.environ['GOMP_SPINCOUNT'] == '1000'
     for name in NAMES:
         monkeypatch.setenv(name, 'mine')
     set_environment()
     assert all(os.environ[name] == 'mine' for name in NAMES)
-    monkeypatch.delenv('PYTORCH_CUDA_ALLOC_CONF')
-    set_environment()
-    assert 'PYTORCH_CUDA_ALLOC_CONF' not in os.environ  # two settings would contradict each other
+    for name in ('PYTORCH_CUDA_ALLOC_CONF', 'GOMP_SPINCOUNT'):
+        monkeypatch.delenv(name)
+        set_environment()
+        assert name not in os.environ  # the older name, or a policy that is set, would be contradicted
 
 
 def test_before_pytorch_is_imported():
