@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,7 +45,7 @@ class FullyShardedPOA(nn.Module):
         module: The model, on its device. It is initialised here, before it is divided.
 
     Raises:
-        UserError: PyTorch is too old, or there is no intact student, or an elastic teacher.
+        UserError: PyTorch is too old, the model has no intact student, or it has an elastic teacher.
     """
 
     def __init__(self, module: POA) -> None:
@@ -107,6 +107,11 @@ class FullyShardedPOA(nn.Module):
         for part in self.parts:
             part.set_requires_gradient_sync(now, recurse=False)
             part.set_reshard_after_backward(now, recurse=False)
+
+
+def is_divided(cfg: Mapping[str, Any]) -> bool:
+    """Whether a config asks for :class:`FullyShardedPOA`."""
+    return str((cfg.get('model_wrapper_cfg') or {}).get('type')).endswith('FullyShardedPOA')
 
 
 def parts_of(model: POA) -> Iterator[tuple[nn.Module, bool]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -11,7 +12,7 @@ from mmengine.registry import DefaultScope
 from poa_mm.models.poa import POA
 from poa_mm.registry import MODELS
 
-from .fully_sharded import parts_of
+from .fully_sharded import is_divided, parts_of
 from .memory import FakeMode, StepMemory, check_pretraining, count_step, typical_subnet
 from .optim_wrapper import count_micro_batches
 
@@ -22,7 +23,6 @@ CONTEXT, RESERVED = 2 * GB, 0.05
 # Operations a second of one A100 in training: those of configs/poa_vitl.py over the 2752 GPU-hours that the paper
 # states (POA, table 20). A quarter of its peak.
 A100_RATE = 70.6e12
-
 
 DIVIDED = "model_wrapper_cfg=dict(_delete_=True, type='FullyShardedPOA')"
 
@@ -107,9 +107,8 @@ class Planner:
         check_pretraining(cfg)
         self.cfg, self.gpus = cfg, gpus
         self.batch_size: int = cfg.optim_wrapper.batch_size
-        self.divided = str((cfg.get('model_wrapper_cfg') or {}).get('type')).endswith('FullyShardedPOA') and gpus > 1
+        self.divided = is_divided(cfg) and gpus > 1
         self._counted: dict[tuple, StepMemory] = {}
-        self._gathered = count_gathered(self._model())
 
     def recipe(self) -> Plan:
         """The recipe as it is.
@@ -153,6 +152,10 @@ class Planner:
         likely = [size for size in sizes[1:] if low.need + slope * (size - low.batch_size) <= memory]
         plans = (self._plan(size, with_cp) for size in likely)
         return [plan for plan in plans if plan.need <= memory][:1]
+
+    @cached_property
+    def _gathered(self) -> Gathered:
+        return count_gathered(self._model())
 
     def _model(self) -> POA:
         with DefaultScope.overwrite_default_scope(self.cfg.get('default_scope', 'poa_mm')), FakeMode():

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from poa_mm.config import check_config
 from poa_mm.engine import PoaRunner
+from poa_mm.engine.fully_sharded import is_divided
 from poa_mm.engine.recovery import find_damage, newest_intact
 from poa_mm.errors import UserError
 from poa_mm.files import load_weights
@@ -118,7 +119,7 @@ def prepare_processes(cfg: Config) -> None:
     # DDP takes no device ids for a module on the CPU; MMEngine sets them unless they are there.
     unused = cfg.get('find_unused_parameters', False)
     wrapper = cfg.get('model_wrapper_cfg') or dict(broadcast_buffers=False, find_unused_parameters=unused)
-    if wrapper.get('type') != 'FullyShardedPOA':
+    if not is_divided(cfg):
         cfg.model_wrapper_cfg = {**wrapper, 'device_ids': None}
 
 

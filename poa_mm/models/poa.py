@@ -159,7 +159,7 @@ class POA(BaseSelfSupervisor):
         """Compiles blocks, targets and losses if ``compile_blocks`` asks for it here; the first step calls it.
 
         Raises:
-            UserError: If ``compile_blocks`` is true and there is no compiler.
+            UserError: If ``compile_blocks`` is true and a compiler is missing.
         """
         self.compiled_for = device
         if self.compile_blocks is False or (self.compile_blocks is None and device.type == 'cpu'):

@@ -11,7 +11,7 @@ from tests.test_docs_commands import PAGES, ROOT, SCRIPTS, commands
 
 # Pages whose files others need come first.
 FIRST = ('own_photographs.md', 'start.md', 'one_gpu_to_32.md', 'reproduce.md', 'README.md', 'results.md')
-# What stands for something of the reader's, by page where the page matters.
+# Replacements for the reader's own files and names, by page where the page matters.
 PLACEHOLDERS = {
     'SOURCE': 'work_dirs/poa_vit_small/iter_1000.pth',
     'CONFIG': 'configs/poa_vit_small.py',

@@ -15,7 +15,7 @@ def coding_rate(features: Tensor, eps: float = 0.5) -> Tensor:
 
     Args:
         features: Unit vectors ``Z``, ``(n, d)``.
-        eps: Precision to which features are told apart.
+        eps: Precision to which features are distinguished.
     """
     n, d = features.shape
     with torch.autocast(features.device.type, enabled=False):
