@@ -72,9 +72,12 @@ def read_arguments(args: Namespace, *options: str) -> EvalOptions:
     from poa_mm.config import load_config
     from poa_mm.config.config_check import check_config
     from poa_mm.config.recipes import is_config
+    from poa_mm.engine.precision import check_amp
     from poa_mm.evaluation import EvalOptions
     from poa_mm.launch import prepare_processes
 
+    if args.amp:
+        check_amp('leave out --amp')
     configs = [file for file in args.files if is_config(file)]
     if len(configs) > 1:
         raise UserError(f'at most one config can be given, got {", ".join(configs)}')

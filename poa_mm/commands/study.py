@@ -82,6 +82,7 @@ def run(args: Namespace) -> None:
 
 def run_missing(study: Study, args: Namespace, results: Path) -> None:
     """Run what is missing of a study; all its commands are parsed before the first one starts."""
+    from poa_mm.engine.precision import check_amp
     from poa_mm.study.queue import Queue
 
     from .main import build_parser
@@ -95,6 +96,8 @@ def run_missing(study: Study, args: Namespace, results: Path) -> None:
     for program, *words in (words for run in runs for words in queue.commands(run, seeds[0])):
         if program == 'poa':
             parser.parse_args(words)
+    if not args.fp32:
+        check_amp('give --fp32')
     # As Ctrl-C: the trainings that run write a checkpoint.
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:

@@ -37,6 +37,7 @@ def run(args: Namespace) -> None:
     set_environment()  # before PyTorch is imported, which reads it
     from poa_mm.config import load_config
     from poa_mm.engine.interrupt import catch_signals
+    from poa_mm.engine.precision import check_amp
     from poa_mm.launch import build_runner, enable_amp, open_data, prepare_processes, set_resume
 
     logging.raiseExceptions = False  # a full disk is reported once, not by each line of the log
@@ -46,6 +47,7 @@ def run(args: Namespace) -> None:
 
         add_backends(cfg, args.vis)
     if args.amp:
+        check_amp('leave out --amp')
         enable_amp(cfg)
     if args.resume:
         set_resume(cfg, args.resume)

@@ -39,8 +39,8 @@ def make_result(
         records: The result file of each protocol.
 
     Returns:
-        What was run (recipe, options, steps, images seen, operations), how many images it was judged with, and for
-        each protocol the best accuracy of each sub-network in per cent.
+        What was run (recipe, options, steps, images seen, operations, precision), how many images it was judged with,
+        and for each protocol the best accuracy of each sub-network in per cent.
     """
     judged = {name: json.loads(path.read_text()) for name, path in records.items()}
     first = next(iter(judged.values()))
@@ -53,6 +53,7 @@ def make_result(
         options={**run.options, **options},
         command=' '.join(run.command),
         **({} if cfg is None or run.untrained else training_cost(cfg)),
+        precision='bfloat16' if first['protocol']['amp'] else 'float32',
         gallery=first['data']['train']['images'],
         queries=first['data']['val']['images'],
         classes=first['classes'],

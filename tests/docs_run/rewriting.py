@@ -105,7 +105,10 @@ def call_of(words: list[str]) -> Callable[[], object]:
 def poa(words: list[str]) -> None:
     """Run a command of ``poa`` without a launcher."""
     from poa_mm.commands import main
+    from poa_mm.engine.precision import emulates_bfloat16
 
+    if emulates_bfloat16():  # the commands refuse it there
+        words = [word for word in words if word != '--amp']
     if '--launcher' in words:
         at = words.index('--launcher')
         words = words[:at] + words[at + 2 :]

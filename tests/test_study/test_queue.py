@@ -66,6 +66,7 @@ def make_files(queue, calls, failing=()):
             queue.network(run, int(folder.parent.name[4:])).touch()
         else:
             record = dict(
+                protocol=dict(amp=False),
                 data=dict(train=dict(images=10), val=dict(images=10)),
                 classes=2,
                 results=[dict(kind='pretrained', subnet='64x2', params=100, best=50.0)],
@@ -98,7 +99,7 @@ def test_a_tiny_study_from_the_command_line(place, monkeypatch):
 
     monkeypatch.setattr(Queue, '_execute', execute)
     images = str(place / 'images')
-    main(['study', str(place / 'study.yaml'), '--out', str(place / 'out'), '--train', images, '--val', images,
+    main(['study', str(place / 'study.yaml'), '--out', str(place / 'out'), '--fp32', '--train', images, '--val', images,
           '--seeds', '0', '--only', 'poa', 'untrained'])  # fmt: skip
     result = json.loads((place / 'out/results/poa-seed0.json').read_text())
     assert (result['steps'], result['images'], result['queries'], result['classes']) == (1, 2, 10, 2)
@@ -213,7 +214,7 @@ def test_stop_ends_what_runs_and_starts_nothing_more(place):
 
 def test_mistakes_are_found_before_anything_runs(place, queue, fast, capsys):
     calls = fast()
-    arguments = ['study', str(place / 'study.yaml'), '--out', str(place / 'out')]
+    arguments = ['study', str(place / 'study.yaml'), '--out', str(place / 'out'), '--fp32']
     images = ['--train', 'images', '--val', 'images']
     text = (place / 'study.yaml').read_text()
     for change, options, message in [

@@ -18,6 +18,7 @@ from poa_mm.files import load_weights
 from poa_mm.models.poa import POA
 from poa_mm.registry import HOOKS
 
+from ..precision import emulates_bfloat16
 from ..resume import check_resume, differing, listed
 from ..schedulers import CosineParam
 from .common import unwrapped
@@ -50,6 +51,7 @@ class StartCheckHook(Hook):
             return  # a test
         if runner._resume and runner._load_from:
             check_resume(runner._load_from, runner)
+        warn_of_emulation(runner)
         model = unwrapped(runner)
         if not isinstance(model, POA):
             return
@@ -58,6 +60,13 @@ class StartCheckHook(Hook):
         if runner._load_from and not runner._resume:
             check_start(runner._load_from, model)
         check_crops(runner, model)
+
+
+def warn_of_emulation(runner: Runner) -> None:
+    """Say so where a config's bfloat16 is slow."""
+    if getattr(runner.optim_wrapper, 'amp_dtype', None) is torch.bfloat16 and emulates_bfloat16():
+        text = 'This CPU has no fast bfloat16 products: optim_wrapper.amp_dtype=None (float32) is far faster'
+        print_log(text, 'current', logging.WARNING)
 
 
 def check_sampler(runner: Runner) -> None:
