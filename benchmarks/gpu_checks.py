@@ -263,7 +263,7 @@ def processes(s: Setting) -> Iterator[tuple]:
         dist.init_process_group('nccl' if s.device.type == 'cuda' else 'gloo', store=store, rank=0, world_size=1)
         try:
             ids = [s.device.index or 0] if s.device.type == 'cuda' else None
-            options = dict(broadcast_buffers=False, find_unused_parameters=True, gradient_as_bucket_view=True)
+            options = dict(broadcast_buffers=False, gradient_as_bucket_view=True)
             step.model = MMDistributedDataParallel(step.model, device_ids=ids, bucket_cap_mb=100, **options)
             timed(step, 3)
             yield 'step in a process group of one, of the step alone', timed(step, s.steps)[1] / alone, '', 1

@@ -24,11 +24,10 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),
 )
-# The mask token has no gradient until the masked-patch loss starts; without an intact student others have none either.
 model_wrapper_cfg = dict(
     type='MMDistributedDataParallel',
     broadcast_buffers=False,
-    find_unused_parameters=True,
+    find_unused_parameters=False,  # every parameter has a gradient in every step, if there is an intact student
     gradient_as_bucket_view=True,  # no second copy of the gradients
     bucket_cap_mb=100,  # fewer and larger messages than with 25
 )

@@ -38,6 +38,8 @@ class Distiller(BaseSelfSupervisor):
         if len(self.backbone.space) != 1:
             sizes = len(self.backbone.space)
             raise UserError(f'the student of {type(self).__name__} has one size, but this backbone has {sizes}')
+        for name in self.backbone.pretrain_only:  # nothing is masked
+            self.backbone.get_parameter(name).requires_grad_(False)
         # In a list, so that it is not part of the model's parameters and checkpoints.
         self._teacher = [MODELS.build(teacher)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -263,7 +263,16 @@ class POA(BaseSelfSupervisor):
         }
         weights = dict(zip(elastic, self.draws.weights(list(elastic.values())))) if elastic else {}
         with torch.autocast(global_crops.device.type, enabled=False), fusing(self.compiled):
-            return self._compare(outputs, targets, mask_weights, weights)
+            losses = self._compare(outputs, targets, mask_weights, weights)
+        if not patch_loss:  # DistributedDataParallel expects the same gradients in every step
+            losses['loss'] = losses['loss'] + 0.0 * sum(parameter.sum() for parameter in self._patch_parameters())
+        return losses
+
+    def _patch_parameters(self) -> Iterator[Tensor]:
+        """Parameters that only the masked-patch loss uses."""
+        yield from map(self.backbone.get_parameter, self.backbone.pretrain_only)
+        if self.patch_head is not None:
+            yield from self.patch_head.parameters()
 
     def _elastic_subnets(self, given: Subnet | str | Sequence[Subnet] | None) -> dict[str, Subnet]:
         """The sub-network of every elastic student by its name: ``elastic``, ``elastic2``, ..."""

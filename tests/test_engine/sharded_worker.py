@@ -25,7 +25,7 @@ from tests.helpers.networks import VIT
 
 STEPS, HALF, IMAGES, P = 4, 2, 12, 4  # images of a step in all processes, patches of a global crop
 WRAPPERS = dict(
-    plain=dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False, find_unused_parameters=True),
+    plain=dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False),
     divided=dict(type='FullyShardedPOA'),
 )
 # What does not depend on the number of processes: one sub-network, and targets balanced over all images.

@@ -17,11 +17,13 @@ B, V, P = 6, 3, 16  # images, local crops of each, patches of a global crop
 SIZES = dict(img_size=32, patch_size=8, widths=(32, 64, 16), depths=(2, 4), head_dim=16)
 NO_KOLEO = dict(loss_weights=dict(koleo=0.0))
 SHARED = dict(sampler=dict(mode='shared'))
+HEAD = dict(type='MultiPrototypeHead', num_prototypes=(40, 72), hidden_dims=48, bottleneck_dims=24)
 CASES = {
     'sinkhorn': dict(**SHARED, **NO_KOLEO),
     'centering': dict(**SHARED, **NO_KOLEO, target=dict(type='Centering', num_prototypes=(40, 72))),
     'elastic teacher': dict(**SHARED, **NO_KOLEO, teachers=('intact', 'elastic')),
     'patch loss off': dict(**SHARED, **NO_KOLEO),
+    'patch heads, loss off': dict(**SHARED, **NO_KOLEO, patch_head=HEAD),
     'no patch in one process': dict(**SHARED, **NO_KOLEO),
     'koleo': SHARED,
     'per rank': dict(sampler=dict(mode='per_rank')),
@@ -36,8 +38,8 @@ def build(case):
         dict(
             type='POA',
             backbone=dict(type='ElasticVisionTransformer', **SIZES, layer_scale_init_value=0.5),
-            head=dict(type='MultiPrototypeHead', num_prototypes=(40, 72), hidden_dims=48, bottleneck_dims=24),
-            schedule=dict(temp_start=0.05, temp_final=0.05, patch_loss_start=None if case == 'patch loss off' else 0),
+            head=HEAD,
+            schedule=dict(temp_start=0.05, temp_final=0.05, patch_loss_start=None if case.endswith('off') else 0),
             **CASES[case],
         )
     )
@@ -84,7 +86,7 @@ def main(rank, world_size, store, output):
     dist.init_process_group('gloo', init_method=f'file://{store}', rank=rank, world_size=world_size)
     results = {}
     for case in CASES:
-        model = MMDistributedDataParallel(build(case), broadcast_buffers=False, find_unused_parameters=True)
+        model = MMDistributedDataParallel(build(case), broadcast_buffers=False)
         results[case] = run(model, share(batch(case), rank, world_size))
     torch.save(results, output)
     dist.destroy_process_group()

@@ -33,6 +33,7 @@ class StartCheckHook(Hook):
     :class:`POA` also needs
 
     - :class:`SeededInfiniteSampler`: with another sampler, every pass shows the same crops of an image;
+    - without an intact student, a search for parameters that have no gradient;
     - :class:`TeacherEMAHook`: without it the teacher, which extraction takes, never moves;
     - schedules that do not end before the run;
     - of ``load_from``, a checkpoint of the same networks;
@@ -56,6 +57,7 @@ class StartCheckHook(Hook):
         if not isinstance(model, POA):
             return
         check_sampler(runner)
+        check_wrapper(runner, model)
         check_schedules(runner)
         if runner._load_from and not runner._resume:
             check_start(runner._load_from, model)
@@ -80,6 +82,19 @@ def check_sampler(runner: Runner) -> None:
         raise UserError(
             f'train_dataloader.sampler must be SeededInfiniteSampler, got {type(sampler).__name__}: with it every pass '
             'would show the same crops of an image'
+        )
+
+
+def check_wrapper(runner: Runner, model: POA) -> None:
+    """Refuse a search for unused parameters that is off and needed.
+
+    Raises:
+        UserError: Without an intact student, blocks that no process has drawn have no gradient.
+    """
+    if 'intact' not in model.students and not getattr(runner.model, 'find_unused_parameters', True):
+        raise UserError(
+            f'students={model.students} leaves blocks without a gradient that no process has drawn: set '
+            'model_wrapper_cfg.find_unused_parameters=True'
         )
 
 

@@ -10,7 +10,7 @@ from mmengine.dataset import InfiniteSampler
 
 from poa_mm.datasets import DemoDataset, SeededInfiniteSampler, ViewsDataset, multi_crop_collate
 from poa_mm.engine.hooks import TeacherEMAHook
-from poa_mm.engine.hooks.start_check import check_crops, check_sampler, check_schedules, check_start
+from poa_mm.engine.hooks.start_check import check_crops, check_sampler, check_schedules, check_start, check_wrapper
 from poa_mm.engine.schedulers import CosineLR
 from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
@@ -48,6 +48,15 @@ def test_another_sampler():
     check_sampler(runner_of())
     with pytest.raises(UserError, match='must be SeededInfiniteSampler, got InfiniteSampler'):
         check_sampler(runner_of(sampler=InfiniteSampler))
+
+
+def test_unused_parameters_nobody_searches_for():
+    both, elastic = SimpleNamespace(students=('intact', 'elastic')), SimpleNamespace(students=('elastic',))
+    wrapped = [SimpleNamespace(model=SimpleNamespace(find_unused_parameters=search)) for search in (True, False)]
+    for runner, student in ((wrapped[0], elastic), (wrapped[1], both), (SimpleNamespace(model=elastic), elastic)):
+        check_wrapper(runner, student)
+    with pytest.raises(UserError, match='leaves blocks without a gradient'):
+        check_wrapper(wrapped[1], elastic)
 
 
 def test_a_teacher_that_never_moves_and_schedules_of_other_lengths(monkeypatch):
