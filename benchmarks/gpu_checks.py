@@ -153,7 +153,7 @@ def losses(s: Setting) -> Iterator[tuple]:
     balance = SinkhornKnopp()
     functions = {
         'cross-entropy': (lambda: forward_backward(lambda z: cross_entropy(targets, z, 0.1), logits), 14),
-        'Sinkhorn-Knopp': (lambda: balance([logits.detach()], 0.05), 20),
+        'Sinkhorn-Knopp': (lambda: balance({'patch': [logits.detach()]}, 0.05), 20),
     }
     for name, (function, bytes_per_logit) in functions.items():
         for on in (False, True):

@@ -164,10 +164,10 @@ def traffic(model: POA) -> Traffic:
     """The bytes of a model with Sinkhorn-Knopp targets; one without values, on the meta device, will do."""
     student = sum(p.numel() for p in model.parameters() if p.requires_grad)
     teacher = sum(p.numel() for p in model.teacher.parameters())
-    collectives = []
-    for head in (model.head, model.patch_head or model.head):  # targets of images, then of patches
-        prototypes = [len(layer.last_layer.weight_v) for layer in head.heads]
-        collectives += [4 * len(prototypes), *[4 * sum(prototypes)] * model.target.num_iters]
+    prototypes = [  # of images, then of patches
+        len(layer.last_layer.weight_v) for head in (model.head, model.patch_head or model.head) for layer in head.heads
+    ]
+    collectives = [4 * len(prototypes), *[4 * sum(prototypes)] * model.target.num_iters]
     return Traffic(4 * student, tuple(collectives * len(model.teachers)), 4 * (3 * student + teacher))
 
 

@@ -291,12 +291,12 @@ class POA(BaseSelfSupervisor):
         head, patch_head = self.teacher.head, self.teacher.patch_head
         prototypes = head.prototypes()
         with fusing(self.compiled):
-            images = self.target(head(features, prototypes), temp, 'image')
-            if mask_indices is None:
-                return Targets(images, [])
-            patches = take_patches(patches, mask_indices)
-            logits = patch_head(patches) if patch_head else head(patches, prototypes)
-            return Targets(images, self.target(logits, temp, 'patch'))
+            logits = {'image': head(features, prototypes)}
+            if mask_indices is not None:
+                patches = take_patches(patches, mask_indices)
+                logits['patch'] = patch_head(patches) if patch_head else head(patches, prototypes)
+            targets = self.target(logits, temp)
+        return Targets(targets['image'], targets.get('patch', []))
 
     def _student_outputs(
         self,

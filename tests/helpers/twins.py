@@ -155,7 +155,7 @@ def sinkhorn(rows, prototypes, fuse=False):
 
     def balanced():
         with fusing(fuse):
-            return balance([logits], 0.04)
+            return balance({'image': [logits]}, 0.04)['image']
 
     def matrix():
         q = (logits / 0.04).exp().T

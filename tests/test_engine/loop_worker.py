@@ -28,8 +28,8 @@ STEPS, HALF, TOTAL, BATCH = 4, 2, 8, 2
 class SoftmaxTarget(nn.Module):
     """Targets that do not depend on the other images: Sinkhorn-Knopp works on the images of one micro-batch."""
 
-    def forward(self, logits, temperature, kind):
-        return [(z.float() / temperature).softmax(-1) for z in logits]
+    def forward(self, logits, temperature):
+        return {kind: [(z.float() / temperature).softmax(-1) for z in heads] for kind, heads in logits.items()}
 
 
 class Watch(Hook):

@@ -84,15 +84,14 @@ class Given(torch.nn.Module):
         self.masks = inputs['masks'].flatten()
         self.seen = {}
 
-    def forward(self, logits, temperature, kind):
-        if kind not in self.seen:  # the model's first call: all images
-            self.seen[kind] = self.inner(logits, temperature, kind)
-            return self.seen[kind]
-        if kind == 'image':
-            return [worker.share(dict(x=t), self.rank, WORLD_SIZE)['x'] for t in self.seen[kind]]
+    def forward(self, logits, temperature):
+        if not self.seen:  # the model's first call: all images
+            self.seen = self.inner(logits, temperature)
+            return self.seen
         position = self.masks.cumsum(0) - 1
         mine = position[self.patches[self.masks[self.patches]]]
-        return [t[mine] for t in self.seen[kind]]
+        images = [worker.share(dict(x=t), self.rank, WORLD_SIZE)['x'] for t in self.seen['image']]
+        return {'image': images, 'patch': [t[mine] for t in self.seen['patch']]}
 
 
 @pytest.mark.parametrize('case', ['koleo', 'per rank'])

@@ -171,7 +171,7 @@ def matrix_sinkhorn(logits, temp, num_iters):
 @pytest.mark.parametrize('num_iters', [1, 3])
 def test_sinkhorn_equals_the_matrix_form(num_iters):
     logits = [torch.randn(12, k).clamp(-1, 1) for k in (5, 40)]
-    targets = SinkhornKnopp(num_iters)(logits, 0.04)
+    targets = SinkhornKnopp(num_iters)({'image': logits}, 0.04)['image']
     for z, t in zip(logits, targets):
         torch.testing.assert_close(t, matrix_sinkhorn(z, 0.04, num_iters), rtol=1e-4, atol=1e-7)
         torch.testing.assert_close(t.sum(1), torch.ones(12))
@@ -179,7 +179,7 @@ def test_sinkhorn_equals_the_matrix_form(num_iters):
 
 def test_sinkhorn_uses_prototypes_equally():
     logits = torch.randn(12, 5) + torch.arange(5)
-    (targets,) = SinkhornKnopp(num_iters=50)([logits], 0.5)
+    (targets,) = SinkhornKnopp(num_iters=50)({'image': [logits]}, 0.5)['image']
     torch.testing.assert_close(targets.sum(0), torch.full((5,), 12 / 5), rtol=0.01, atol=0.01)
     assert logits.softmax(-1).sum(0).max() > 6  # without balancing they are not
 
@@ -187,25 +187,30 @@ def test_sinkhorn_uses_prototypes_equally():
 def test_sinkhorn_survives_large_logits_and_leaves_its_input():
     logits = torch.randn(6, 8) * 20
     before = logits.clone()
-    (targets,) = SinkhornKnopp()([logits], 0.5)
+    (targets,) = SinkhornKnopp()({'image': [logits]}, 0.5)['image']
     assert targets.isfinite().all() and torch.equal(logits, before)
     with torch.autocast('cpu', torch.bfloat16):
-        (again,) = SinkhornKnopp()([logits], 0.5)
+        (again,) = SinkhornKnopp()({'image': [logits]}, 0.5)['image']
     assert again.dtype == torch.float32 and torch.equal(again, targets)
 
 
 def test_centering_by_hand():
     module = Centering((5,), momentum=0.9)
+
+    def targets(logits):
+        return module({'image': [logits]}, 0.1)['image'][0]
+
     z1, z2 = torch.randn(4, 5), torch.randn(6, 5)
-    torch.testing.assert_close(module([z1], 0.1)[0], (z1 / 0.1).softmax(-1))
+    torch.testing.assert_close(targets(z1), (z1 / 0.1).softmax(-1))
     center = 0.1 * z1.mean(0)
     torch.testing.assert_close(module.image_center_0, center)
-    torch.testing.assert_close(module([z2], 0.1)[0], ((z2 - center) / 0.1).softmax(-1))
+    torch.testing.assert_close(targets(z2), ((z2 - center) / 0.1).softmax(-1))
     assert torch.equal(module.patch_center_0, torch.zeros(5))
     before = module.image_center_0.clone()
-    module([torch.full((4, 5), math.nan)], 0.1)
+    targets(torch.full((4, 5), math.nan))
     assert torch.equal(module.image_center_0, before)
-    module.eval()([z1], 0.1)
+    module.eval()
+    targets(z1)
     assert torch.equal(module.image_center_0, before)
 
 

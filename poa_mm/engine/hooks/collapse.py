@@ -94,10 +94,11 @@ class CollapseHook(Hook):
             self.rows[-1]['equal_neighbours'] = (nearest > EQUAL).float().mean()
 
     @torch.no_grad()
-    def _see_targets(self, module: nn.Module, arguments: Any, targets: Sequence[Tensor]) -> None:
-        if self.looking and 'target_entropy' not in self.rows[-1]:  # those of images come first
-            self.rows[-1]['target_entropy'] = torch.stack([entropy_share(t) for t in targets]).mean()
-            self.rows[-1]['prototypes_used'] = torch.stack([used_share(t) for t in targets]).mean()
+    def _see_targets(self, module: nn.Module, arguments: Any, targets: dict[str, list[Tensor]]) -> None:
+        if self.looking and 'target_entropy' not in self.rows[-1]:
+            images = targets['image']
+            self.rows[-1]['target_entropy'] = torch.stack([entropy_share(t) for t in images]).mean()
+            self.rows[-1]['prototypes_used'] = torch.stack([used_share(t) for t in images]).mean()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Hand the values over if the logger is going to print."""

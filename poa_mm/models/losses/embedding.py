@@ -3,12 +3,12 @@ rate regularization", ICML 2025). The functions take what those of :mod:`.protot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
 from poa_mm.registry import MODELS
+
+from .sinkhorn import Logits
 
 
 @MODELS.register_module()
@@ -19,9 +19,9 @@ class Embeddings(nn.Module):
     ``loss_weights.coding_rate`` keeps them from collapsing.
     """
 
-    def forward(self, outputs: Sequence[Tensor], temperature: float, kind: str = 'image') -> list[Tensor]:
-        """The outputs ``(N, D)`` of the only head; temperature and kind are not used."""
-        return list(outputs)
+    def forward(self, outputs: Logits, temperature: float) -> dict[str, list[Tensor]]:
+        """The outputs ``(N, D)`` of the only head by kind of sample; the temperature is not used."""
+        return {kind: list(heads) for kind, heads in outputs.items()}
 
 
 def distance(targets: Tensor, outputs: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.distributed as dist
@@ -13,6 +13,9 @@ from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
 
 from .fused import fused, is_fusing
+
+Logits = Mapping[str, Sequence[Tensor]]
+"""Outputs of every head for the global crops, ``'image'``, and for masked patches, ``'patch'``."""
 
 
 def _all_reduce(tensors: list[Tensor], op: dist.ReduceOp.RedOpType) -> list[Tensor]:
@@ -44,20 +47,21 @@ class SinkhornKnopp(nn.Module):
         self.num_iters = num_iters
 
     @torch.no_grad()
-    def forward(self, logits: Sequence[Tensor], temperature: float, kind: str = 'image') -> list[Tensor]:
-        """Targets of every head.
+    def forward(self, logits: Logits, temperature: float) -> dict[str, list[Tensor]]:
+        """Targets of every head, for images and for patches; the processes exchange the sums of all of them together.
 
         Args:
-            logits: Teacher logits ``(N, K)`` of every head; ``N`` may differ between processes.
+            logits: Teacher logits ``(N, K)`` of every head, by kind of sample; ``N`` may differ between processes.
             temperature: Teacher temperature ``t``.
-            kind: What the samples are (unused: Sinkhorn-Knopp is stateless).
 
         Returns:
-            Targets ``(N, K)`` in fp32, each row a distribution.
+            Targets ``(N, K)`` in fp32 by kind, each row a distribution.
         """
-        with torch.autocast(logits[0].device.type, enabled=False):  # matrix products in fp32
-            matrices = [(Recomputed if is_fusing() else Stored)(z, temperature) for z in logits]
-            return self._balance(matrices)
+        matrix = Recomputed if is_fusing() else Stored
+        matrices = [matrix(z, temperature) for heads in logits.values() for z in heads]
+        with torch.autocast(matrices[0].logits.device.type, enabled=False):  # matrix products in fp32
+            targets = iter(self._balance(matrices))
+        return {kind: [next(targets) for _ in heads] for kind, heads in logits.items()}
 
     def _balance(self, matrices: list[Stored] | list[Recomputed]) -> list[Tensor]:
         # One constant for all processes cancels, and keeps exp() in range.
@@ -164,8 +168,11 @@ class Centering(nn.Module):
                 self.register_buffer(f'{kind}_center_{i}', torch.zeros(k))
 
     @torch.no_grad()
-    def forward(self, logits: Sequence[Tensor], temperature: float, kind: str = 'image') -> list[Tensor]:
+    def forward(self, logits: Logits, temperature: float) -> dict[str, list[Tensor]]:
         """Targets of every head, see :meth:`SinkhornKnopp.forward`; in training the centres move after use."""
+        return {kind: self._centered(heads, temperature, kind) for kind, heads in logits.items()}
+
+    def _centered(self, logits: Sequence[Tensor], temperature: float, kind: str) -> list[Tensor]:
         centers = [getattr(self, f'{kind}_center_{i}') for i in range(len(logits))]
         targets = [((z.float() - c) / temperature).softmax(-1) for z, c in zip(logits, centers)]
         if self.training:
