@@ -1,4 +1,4 @@
-"""Distillation on small images: loader, optimizer, schedules and hooks of seed_vit_small.py and recover_vit_small.py."""
+"""Distillation on small images: loader, optimizer, schedules and hooks of SEED and of recovery."""
 
 _base_ = ['runtime.py', 'multi_crop_96.py']
 
