@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from poa_mm.arguments import result_file, result_file_ending
 from poa_mm.errors import UserError
+
+if TYPE_CHECKING:
+    from poa_mm.reporting.trajectory import Reference
 
 COUNTERS = ('step', 'iter', 'epoch')
 
@@ -18,13 +22,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         'reference',
         nargs='?',
         metavar='REFERENCE',
-        help="file of --make, or the name of a recipe (default: that of the run's config)",
+        help="file of --make, a config, or the name of a recipe (default: that of the run's config)",
     )
     parser.add_argument(
         '--make',
         nargs='+',
-        metavar='WORK_DIR|CONFIG',
-        help='make a reference from runs, or from a config alone (default: compare)',
+        metavar='WORK_DIR',
+        help='make a reference from runs of one recipe (default: compare)',
     )
     parser.add_argument(
         '--out',
@@ -46,7 +50,7 @@ def run(args: Namespace) -> None:
     """
     if args.make:
         if args.work_dir or not args.out:
-            raise UserError('--make takes runs or a config, and --out FILE.json')
+            raise UserError('--make takes runs, and --out FILE.json')
         make(args.make, args.out)
     elif args.work_dir:
         judge(args.work_dir, args.reference, args.picture or str(Path(args.work_dir) / 'compare.png'))
@@ -56,15 +60,14 @@ def run(args: Namespace) -> None:
 
 def judge(run: str, name: str | None, picture: str) -> None:
     """Compare a run with a reference."""
-    from poa_mm.config.recipes import run_config
     from poa_mm.reporting.pictures import save_figure
     from poa_mm.reporting.tables import markdown_table
-    from poa_mm.reporting.trajectory import at_uniform, compare, read_reference, verdict
+    from poa_mm.reporting.trajectory import at_uniform, compare, verdict
     from poa_mm.reporting.trajectory_picture import draw_comparison
     from poa_mm.visualization.curves import read_curves
 
     curves = read_curves(run, left_out=COUNTERS)
-    reference = read_reference(name or run_config(run).stem)
+    reference = find_reference(name or recipe_of(run))
     states = compare(curves, reference)
     found = verdict(states)
     rows = [
@@ -85,21 +88,41 @@ def judge(run: str, name: str | None, picture: str) -> None:
     print(found)
 
 
-def make(sources: list[str], out: str) -> None:
-    """Write a reference from runs or from a config."""
+def find_reference(name: str) -> Reference:
+    """The bands of runs in a file or of a recipe; where there are none, what a config says before it runs.
+
+    Raises:
+        UserError: If there is neither, or the config is not of POA pre-training.
+    """
     from poa_mm.config import load_config
-    from poa_mm.config.recipes import is_config, run_config
+    from poa_mm.config.recipes import is_config
     from poa_mm.engine.forecast import schedules_of, uniform_losses
+    from poa_mm.reporting.trajectory import known_recipes, read_reference, reference_of_schedules
+
+    if name in known_recipes() or not is_config(name):
+        return read_reference(name)
+    cfg, name = load_config(name, {}, None, 'none'), f'{Path(name).stem}.py'
+    return reference_of_schedules(schedules_of(cfg, name), uniform_losses(cfg), f'the schedules of {name}')
+
+
+def recipe_of(run: str) -> str:
+    """The recipe of ours that a run's config has the name of, else that config."""
+    from poa_mm.config.recipes import config_folder, run_config
+    from poa_mm.reporting.trajectory import known_recipes
+
+    config = run_config(run)
+    if config.stem in known_recipes():
+        return config.stem
+    return str(next(iter(sorted(config_folder().rglob(config.name))), config))
+
+
+def make(runs: list[str], out: str) -> None:
+    """Write a reference from runs."""
+    from poa_mm.config.recipes import run_config
     from poa_mm.reporting.records import write_json
-    from poa_mm.reporting.trajectory import reference_of_runs, reference_of_schedules
+    from poa_mm.reporting.trajectory import reference_of_runs
     from poa_mm.visualization.curves import read_curves
 
-    if len(sources) == 1 and is_config(sources[0]):
-        cfg, name = load_config(sources[0], {}, None, 'none'), f'{Path(sources[0]).stem}.py'
-        content = reference_of_schedules(schedules_of(cfg, name), uniform_losses(cfg), f'the schedules of {name}')
-    else:
-        recipe = run_config(sources[0]).stem
-        content = reference_of_runs(
-            [read_curves(run, left_out=COUNTERS) for run in sources], f'{len(sources)} runs of {recipe}.py'
-        )
+    curves = [read_curves(run, left_out=COUNTERS) for run in runs]
+    content = reference_of_runs(curves, f'{len(runs)} runs of {run_config(runs[0]).name}')
     print(f'written to {write_json(out, content)}: {", ".join(content["bands"])}')

@@ -112,7 +112,7 @@ def _band(steps: Sequence[int], low: np.ndarray, high: np.ndarray) -> dict[str, 
 
 
 def known_recipes() -> list[str]:
-    """Names of the recipes that a reference is shipped for."""
+    """Names of the recipes of which bands of runs are shipped."""
     return sorted(
         file.name[:-5] for file in files('poa_mm.reference.trajectories').iterdir() if file.name.endswith('.json')
     )
@@ -130,7 +130,9 @@ def read_reference(path: str | Path) -> Reference:
     elif Path(path).is_file():
         text = Path(path).read_text()
     else:
-        raise UserError(f'no reference {name!r}: it is neither a file nor one of {", ".join(known_recipes())}')
+        raise UserError(
+            f'no reference {name!r}: it is neither a file nor a recipe, nor one of {", ".join(known_recipes())}'
+        )
     try:
         content = json.loads(text)
         complete = content.keys() >= KEYS and all(

@@ -9,13 +9,14 @@ import pytest
 from mmengine.config import Config
 
 from poa_mm.commands import main
+from poa_mm.commands.compare import find_reference, recipe_of
+from poa_mm.config import load_config
 from poa_mm.engine.forecast import schedules_of, uniform_losses
 from poa_mm.engine.schedules import cosine
 from poa_mm.errors import UserError
 from poa_mm.reporting.trajectory import (
     at_uniform,
     compare,
-    known_recipes,
     read_reference,
     reference_of_runs,
     reference_of_schedules,
@@ -76,7 +77,7 @@ def test_what_cannot_be_compared(reference, tmp_path):
     with pytest.raises(UserError, match='logged none of loss, knn_S'):
         compare({'lr': (STEPS, STEPS)}, reference)
     (tmp_path / 'other.json').write_text('{"a": 1}')
-    for name, message in [('other.json', 'is not a reference'), ('nothing', 'neither a file nor one of')]:
+    for name, message in [('other.json', 'is not a reference'), ('nothing', 'neither a file nor a recipe')]:
         with pytest.raises(UserError, match=message):
             read_reference(tmp_path / name)
 
@@ -106,11 +107,24 @@ def test_schedules_by_hand():
     assert at_uniform({'same_view': ([1], [2 * log])}, found) == ['same_view']
 
 
-@pytest.mark.parametrize('recipe', ['poa_vitl', 'poa_swinb', 'poa_resnet152'])
-def test_shipped_references_are_those_of_the_recipes(recipe):
-    cfg = Config.fromfile(CONFIGS / f'{recipe}.py')
-    made = reference_of_schedules(schedules_of(cfg, recipe), uniform_losses(cfg), f'the schedules of {recipe}.py')
-    assert recipe in known_recipes() and read_reference(recipe) == json.loads(json.dumps(made))
+@pytest.mark.parametrize(
+    'recipe', ['poa_vitl.py', 'poa_resnet_small.py', 'single_swin_small.py', 'vitl_variant2.py', 'dinov2_swint.py']
+)
+def test_a_recipe_without_runs_has_the_reference_of_its_schedules(tmp_path, recipe):
+    write_run(tmp_path, simulated(0), recipe)
+    found = find_reference(recipe_of(str(tmp_path)))
+    assert found['source'] == f'the schedules of {recipe}'
+    assert set(found['bands']) == {'base_lr', 'weight_decay', 'momentum', 'teacher_temp'}
+    last = load_config(next(CONFIGS.rglob(recipe)), {}, None, 'none').train_cfg.max_iters
+    assert all(band['steps'][-1] == last for band in found['bands'].values())
+    assert found['uniform']['intact_global' if 'intact_global' in found['uniform'] else 'elastic_global'] > 0
+
+
+def test_the_config_of_a_run_that_is_not_ours(tmp_path):
+    write_run(tmp_path, simulated(0), 'mine.py')
+    (tmp_path / 'mine.py').write_text((CONFIGS / 'poa_demo.py').read_text().replace("'_base_/", f"'{CONFIGS}/_base_/"))
+    assert recipe_of(str(tmp_path)) == str(tmp_path / 'mine.py')
+    assert find_reference(recipe_of(str(tmp_path)))['source'] == 'the schedules of mine.py'
 
 
 def write_run(folder, curves, recipe='poa_vitl.py'):
@@ -132,7 +146,7 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert (tmp_path / '3' / 'compare.png').stat().st_size > 5000
 
     # The recipe of the run is found by itself: here its learning rate is twice what it should be.
-    band = read_reference('poa_vitl')['bands']['base_lr']
+    band = find_reference('poa_vitl')['bands']['base_lr']
     rate = [2 * float(np.interp(step, band['steps'], band['high'])) for step in STEPS]
     momentum = [0.992] * len(STEPS)
     run = write_run(tmp_path / 'wrong', dict(base_lr=(STEPS, rate), momentum=(STEPS, momentum)))
