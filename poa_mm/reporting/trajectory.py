@@ -131,7 +131,8 @@ def read_reference(path: str | Path) -> Reference:
         text = Path(path).read_text()
     else:
         raise UserError(
-            f'no reference {name!r}: it is neither a file nor a recipe, nor one of {", ".join(known_recipes())}'
+            f'reference {name!r} does not exist: give a file of --make, a config, or the name of a recipe such as '
+            f'{known_recipes()[0]}'
         )
     try:
         content = json.loads(text)

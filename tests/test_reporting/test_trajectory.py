@@ -77,7 +77,7 @@ def test_what_cannot_be_compared(reference, tmp_path):
     with pytest.raises(UserError, match='logged none of loss, knn_S'):
         compare({'lr': (STEPS, STEPS)}, reference)
     (tmp_path / 'other.json').write_text('{"a": 1}')
-    for name, message in [('other.json', 'is not a reference'), ('nothing', 'neither a file nor a recipe')]:
+    for name, message in [('other.json', 'is not a reference'), ('nothing', 'does not exist: give a file of --make')]:
         with pytest.raises(UserError, match=message):
             read_reference(tmp_path / name)
 
