@@ -11,7 +11,10 @@ def emulates_bfloat16() -> bool:
     oneDNN has kernels of such products for processors with AVX-512 or instructions for bfloat16; for others PyTorch
     computes them in plain loops.
     """
-    return not (torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if torch.cuda.is_available():
+        return False
+    # Builds without oneDNN do not have the operator.
+    return not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def check_amp(instead: str) -> None:
@@ -21,7 +24,7 @@ def check_amp(instead: str) -> None:
         instead: What the user can do.
 
     Raises:
-        UserError: There is no GPU, and this CPU has no fast bfloat16 products.
+        UserError: On a CPU that emulates bfloat16, without a GPU.
     """
     if emulates_bfloat16():
         raise UserError(

@@ -21,6 +21,13 @@ def test_emulation_shows_in_the_time_of_a_product():
     assert precision.emulates_bfloat16() == (seconds(torch.bfloat16) > 8 * seconds(torch.float32))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason='a GPU computes instead')
+def test_pytorch_without_onednn(monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, 'is_available', lambda: False)
+    monkeypatch.setattr(torch.ops, 'mkldnn', None)  # such a build has no operator to ask
+    assert precision.emulates_bfloat16()
+
+
 @pytest.mark.parametrize(
     ('words', 'instead'),
     [
