@@ -1,6 +1,6 @@
 """POA: Pre-training Once for Models of All Sizes, for OpenMMLab."""
 
-from .compat import ImportHook, OperatorFinder, QuietFinder, leave_out_multimodal
+from .compat import ImportHook, OperatorFinder, QuietFinder, format_once, leave_out_multimodal
 from .version import __version__ as __version__
 
 # mmdet cannot be imported without mmcv's operators; a config imports poa_mm before it.
@@ -18,6 +18,7 @@ def _read_checkpoints_safely(module) -> None:
 ImportHook.install('mmengine.runner.checkpoint', _read_checkpoints_safely)
 # mmpretrain's language models cannot be imported with transformers 5.
 ImportHook.install('mmpretrain.utils.dependency', leave_out_multimodal)
+ImportHook.install('yapf.yapflib.yapf_api', format_once)
 
 
 def __getattr__(name: str):

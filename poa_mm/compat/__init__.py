@@ -1,5 +1,6 @@
 """Differences between installations: nothing else in the package knows about them."""
 
+from .config_text import format_once
 from .mmcv_ops import OperatorFinder
 from .on_import import ImportHook
 from .quiet import QuietFinder
@@ -25,4 +26,4 @@ DISTRIBUTIONS = {
     'safetensors': 'safetensors',
 }
 
-__all__ = ['DISTRIBUTIONS', 'ImportHook', 'OperatorFinder', 'QuietFinder', 'leave_out_multimodal']
+__all__ = ['DISTRIBUTIONS', 'ImportHook', 'OperatorFinder', 'QuietFinder', 'format_once', 'leave_out_multimodal']
