@@ -6,12 +6,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks import gpu, gpu_checks, operations, step
+from benchmarks import gpu, gpu_checks, operations, step, timing
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Without the rates of single products, which take longer than the steps (and have a test of their own)."""
+    """Without the split and the rates of single products, which take longer than the steps (see ``test_step.py``)."""
+    monkeypatch.setattr(timing, 'time_parts', lambda *args: {})
     monkeypatch.setitem(step.SQUARE, 'cpu', 64)
     monkeypatch.setattr(operations, 'product_rate', lambda *args: 1e9)
 

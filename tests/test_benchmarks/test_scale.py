@@ -1,7 +1,6 @@
 """The formulas of the prediction against the distribution of the draws and real processes."""
 
 import json
-import multiprocessing
 
 import numpy as np
 import pytest
@@ -12,7 +11,8 @@ from benchmarks.scale import Machine, costs, traffic
 from poa_mm.elastic import SubnetSampler, SubnetSpace
 from poa_mm.elastic.sampler import relative_cost
 from poa_mm.registry import MODELS
-from tests.helpers import scale_worker
+from tests.helpers import scale_runs
+from tests.helpers.processes import in_processes
 
 VIT = SubnetSpace(range(384, 1025, 64), [range(12, 25)])
 
@@ -32,25 +32,13 @@ def test_costs_against_the_distribution():
 
 
 @pytest.mark.parametrize('processes', [2, 4])
-def test_real_processes_send_and_draw_what_is_counted(processes, tmp_path):
-    context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['tests.helpers.scale_worker', 'poa_mm.models'])
+def test_real_processes_send_and_draw_what_is_counted(processes):
     steps = 3
-    outputs = [tmp_path / f'{rank}.pt' for rank in range(processes)]
-    workers = [
-        context.Process(target=scale_worker.run, args=(rank, processes, str(tmp_path / 'store'), str(output), steps))
-        for rank, output in enumerate(outputs)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(300)
-    assert [worker.exitcode for worker in workers] == [0] * processes
+    results = in_processes(processes, scale_runs.run, steps)
     with torch.device('meta'):
-        model = MODELS.build(scale_worker.CONFIG)
+        model = MODELS.build(scale_runs.CONFIG)
     counted, drawn = traffic(model), costs(model.sampler, processes, steps)
-    for rank, output in enumerate(outputs):
-        found = torch.load(output)
+    for rank, found in enumerate(results):
         assert tuple(found['reduced']) == counted.sinkhorn
         assert sum(found['buckets']) == counted.gradients
         assert found['drawn'] == list(drawn[:, rank])

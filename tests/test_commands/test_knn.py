@@ -1,10 +1,6 @@
 """The command lines ``poa knn`` and ``poa report``, in one process and in two."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +11,8 @@ from PIL import Image
 from poa_mm.commands import main
 from poa_mm.registry import MODELS
 from tests.helpers.networks import VIT
+from tests.helpers.processes import command_in_processes
 
-TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 CONFIG = f"""
 model = dict(
     type='POA',
@@ -104,13 +100,9 @@ def test_two_processes_equal_one(place, monkeypatch):
     arguments = ['tiny.py', 'iter_5.pth', '--subnets', 'all', '--thumbnails', '--train', 'train', '--val', 'val']
     arguments += ['--k', '3', '17', '--workers', '0', '--batch-size', '3', '--resize', '20']
     run(monkeypatch, place, 'knn', *arguments, '--out', 'one.json')
-    env = {**os.environ, 'CUDA_VISIBLE_DEVICES': '-1', 'OMP_NUM_THREADS': '1'}
-    launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2']
-    command = [*launch, str(TOOLS / 'knn.py'), *arguments, '--launcher', 'pytorch', '--out', 'two.json']
-    done = subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
+    printed = command_in_processes(2, place, 'knn', *arguments, '--out', 'two.json')
     one, two = (json.loads((place / name).read_text()) for name in ('one.json', 'two.json'))
-    assert two['processes'] == 2 and done.stdout.count('k-NN of iter_5.pth') == 1
+    assert two['processes'] == 2 and [text.count('k-NN of iter_5.pth') for text in printed] == [1, 0]
     assert one['results'] == two['results'] and len(one['results']) == 10
     assert len({str(result['accuracy']) for result in one['results']}) > 3
     assert one['data'] == two['data'] and len(one['data']['unreadable']) == 1

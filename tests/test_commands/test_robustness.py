@@ -1,9 +1,6 @@
 """The command line ``poa robustness``: with k-NN, with linear and with whole classifiers."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,8 +14,8 @@ from poa_mm.reporting.report import report
 from poa_mm.reporting.robustness_curves import plot_robustness
 from tests.helpers.classifiers import classifier_config, save_classifier
 from tests.helpers.networks import VIT
+from tests.helpers.processes import command_in_processes
 
-TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 CONFIG = f"""
 model = dict(
     type='POA',
@@ -58,11 +55,7 @@ def test_neighbours(capsys):
         assert ours['occlusion']['1'] <= 25  # eight classes, all images alike
     assert len({str(r['shuffling']) for r in record['results']}) == 2
 
-    env = {**os.environ, 'CUDA_VISIBLE_DEVICES': '-1', 'OMP_NUM_THREADS': '1'}
-    launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2']
-    command = [*launch, str(TOOLS / 'robustness.py'), *COMMON, *arguments, '--launcher', 'pytorch', '--out', 'two.json']
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
+    command_in_processes(2, Path.cwd(), 'robustness', *COMMON, *arguments, '--out', 'two.json')
     assert json.loads(Path('two.json').read_text())['results'] == record['results']
 
 

@@ -99,7 +99,7 @@ def run(folder, *command):
     return done.returncode, done.stdout
 
 
-def test_train_resume_and_test(toy):
+def test_train_resume_and_test(toy, monkeypatch, capsys):
     train = [sys.executable, TOOLS / 'train.py', 'toy_config.py']
     status, text = run(toy, *train, '--resume')
     assert status == 0, text
@@ -111,9 +111,9 @@ def test_train_resume_and_test(toy):
     assert 'Iter(train) [3/4]' in text and 'Iter(train) [2/4]' not in text
 
     checkpoint = 'work_dirs/toy_config/iter_4.pth'
-    test = [sys.executable, TOOLS / 'test.py', 'toy_config.py', checkpoint]
-    status, text = run(toy, *test, '--out', 'out/metrics.json')
-    assert status == 0, text
+    monkeypatch.chdir(toy)
+    monkeypatch.syspath_prepend(toy)
+    main(['test', 'toy_config.py', checkpoint, '--out', 'out/metrics.json'])
     record = json.loads((toy / 'out/metrics.json').read_text())
     assert record['metrics'] == record['results'][0]['metrics'] == {'samples': 8}
     assert (record['protocol']['name'], record['iteration'], record['config']) == ('test', 4, 'toy_config.py')
@@ -125,8 +125,10 @@ def test_train_resume_and_test(toy):
     torch.save(dict(state_dict={}, meta=dict(subnet='S')), toy / 'S.pth')
     for file, message in [('other.pth', f'other.pth does not fit this model: {len(contents["state_dict"])} weights'),
                           ('S.pth', 'S.pth is the sub-network S, not a trained model')]:  # fmt: skip
-        status, text = run(toy, *test[:-1], file)
-        assert status == 2 and message in text.splitlines()[-1], text
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main(['test', 'toy_config.py', file])
+        assert stopped.value.code == 2 and message in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_two_cpu_processes(toy):
@@ -231,10 +233,10 @@ def test_slurm_job_that_is_queued_again(toy):
         assert ('scontrol requeue 77' in text) == queued
 
 
-def test_mistake_of_the_user_is_one_sentence(tmp_path):
+def test_mistake_of_the_user_is_one_sentence(tmp_path, capsys):
     """Found only when the data is built, well after the command line was read."""
-    config = TOOLS.parent / 'configs/poa_vit_small.py'
-    command = [TOOLS / 'train.py', config, '--work-dir', tmp_path, '--cfg-options', f'data_root={tmp_path}/nowhere']
-    status, output = run(tmp_path, sys.executable, *map(str, command))
-    assert status == 2 and 'Traceback' not in output
-    assert f"the data '{tmp_path}/nowhere/' does not exist: set data_root" in output.splitlines()[-1]
+    with pytest.raises(SystemExit) as stopped:
+        main(['train', 'poa_vit_small', '--work-dir', str(tmp_path), '--cfg-options', f'data_root={tmp_path}/nowhere'])
+    printed = capsys.readouterr().err
+    assert stopped.value.code == 2 and 'Traceback' not in printed
+    assert f"the data '{tmp_path}/nowhere/' does not exist: set data_root" in printed.splitlines()[-1]

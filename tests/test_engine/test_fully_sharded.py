@@ -1,51 +1,25 @@
 """POA divided among processes against DistributedDataParallel, and its checkpoints on two, one and three processes."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-import poa_mm
 from poa_mm.engine import Bf16GradientsHook, FullyShardedPOA
 from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
+from tests.helpers import sharded_runs as runs
 from tests.helpers.networks import VIT
-from tests.test_engine import sharded_worker as worker
-
-
-def in_processes(number, folder, cases):
-    """The results of each process."""
-    root = str(Path(poa_mm.__file__).parents[1])
-    processes = [
-        subprocess.Popen(
-            [sys.executable, worker.__file__, str(rank), str(number), folder, *cases],
-            env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=root),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(number)
-    ]
-    try:
-        texts = [process.communicate(timeout=600)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert not any(process.returncode for process in processes), texts
-    return [torch.load(folder / f'{number}_{rank}.pt') for rank in range(number)]
+from tests.helpers.processes import in_processes
 
 
 @pytest.fixture(scope='module')
 def results(tmp_path_factory):
     """Two processes, one that goes on from their checkpoint, then three that go on from its own."""
     folder = tmp_path_factory.mktemp('sharded')
-    two = in_processes(2, folder, ['plain', 'divided', 'plain_hard', 'divided_hard'])
-    one = worker.run(folder / 'two_to_one', **worker.CASES['two_to_one'])
-    return dict(two=two, one=one, three=in_processes(3, folder, ['one_to_three']), folder=folder)
+    two = in_processes(2, runs.run_cases, folder, ['plain', 'divided', 'plain_hard', 'divided_hard'])
+    one = runs.run(folder / 'two_to_one', **runs.CASES['two_to_one'])
+    return dict(two=two, one=one, three=in_processes(3, runs.run_cases, folder, ['one_to_three']), folder=folder)
 
 
 def assert_same(found, expected):
@@ -75,7 +49,7 @@ def test_every_process_has_its_share(results):
 
 def test_checkpoint_is_that_of_ddp(results):
     plain, divided = (
-        torch.load(results['folder'] / kind / f'iter_{worker.HALF}.pth', weights_only=False)
+        torch.load(results['folder'] / kind / f'iter_{runs.HALF}.pth', weights_only=False)
         for kind in ('plain', 'divided')
     )
     assert_same(divided['state_dict'], plain['state_dict'])
@@ -88,7 +62,7 @@ def test_checkpoint_is_that_of_ddp(results):
 
 def test_two_to_one_to_three(results):
     expected = results['two'][0]['divided']
-    half = worker.HALF
+    half = runs.HALF
     torch.testing.assert_close(results['one']['losses'], expected['losses'][half : half + 1], rtol=1e-5, atol=1e-6)
     for result in results['three']:
         result = result['one_to_three']
@@ -100,11 +74,11 @@ def test_the_state_matters(results):
     """Without it the run goes on otherwise: what is compared above depends on it."""
     folder = results['folder']
     (folder / 'forgot').mkdir()
-    forgot = torch.load(folder / f'two_to_one/iter_{worker.HALF + 1}.pth', weights_only=False)
+    forgot = torch.load(folder / f'two_to_one/iter_{runs.HALF + 1}.pth', weights_only=False)
     for entry in forgot['optimizer']['state'].values():
         entry['exp_avg_sq'].mul_(4)
     torch.save(forgot, folder / 'forgot' / 'iter_3.pth')
-    result = worker.run(folder / 'went_on', 'plain', start=('forgot', 3))
+    result = runs.run(folder / 'went_on', 'plain', start=('forgot', 3))
     with pytest.raises(AssertionError):
         assert_same(result['weights'], results['two'][0]['divided']['weights'])
 

@@ -1,8 +1,5 @@
 """One iteration is one optimizer step, on any number of processes."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,9 +12,10 @@ import poa_mm
 from poa_mm.engine.loops import step_seed
 from poa_mm.engine.optim_wrapper import count_micro_batches
 from poa_mm.errors import UserError
+from tests.helpers import loop_runs
+from tests.helpers.processes import in_processes
 
 CONFIG = Path(poa_mm.__file__).parents[1] / 'configs/poa_demo.py'
-WORKER = Path(__file__).parent / 'loop_worker.py'
 
 
 def test_an_iteration_is_an_optimizer_step(make_runner):
@@ -65,15 +63,11 @@ def test_a_total_that_cannot_be_divided(total, batch_size, processes, message):
 
 @pytest.fixture(scope='module')
 def runs(tmp_path_factory):
-    """What the optimizer steps of the worker's runs saw, per virtual rank."""
+    """What the optimizer steps saw in 4 processes, in 2 with 2 micro-batches each, and in 1 with 4, per process."""
     folder = tmp_path_factory.mktemp('loops')
-    env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(CONFIG.parents[1]))
-    done = subprocess.run([sys.executable, WORKER, folder], env=env, capture_output=True, text=True, timeout=400)
-    assert done.returncode == 0, done.stderr
-    sizes = dict(four=4, two=2, one=1)
-    return {
-        name: [torch.load(folder / f'{name}_{rank}.pt') for rank in range(size)] for name, size in sizes.items()
-    }, folder
+    four, two = (in_processes(number, loop_runs.run, folder, name) for number, name in ((4, 'four'), (2, 'two')))
+    one = [loop_runs.run(folder, 'one', resume=folder / f'two/iter_{loop_runs.HALF}.pth')]
+    return dict(four=four, two=two, one=one), folder
 
 
 def by_virtual_rank(processes, step, key):

@@ -1,17 +1,14 @@
 import copy
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import poa_mm
 from poa_mm.engine import LayerDecayOptimWrapperConstructor, PoaOptimWrapper
+from tests.helpers.processes import in_processes
 
 
 class NoSync(TorchDispatchMode):
@@ -283,52 +280,26 @@ def test_wrong_values(tiny_model):
         PoaOptimWrapper(optimizer, total_batch=8)
 
 
-TWO_PROCESSES = """
-import torch, torch.distributed as dist
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
-from poa_mm.engine import PoaOptimWrapper
-
-dist.init_process_group('gloo')
-rank = dist.get_rank()
-torch.manual_seed(0)
-model = DistributedDataParallel(nn.Linear(3, 2))
-wrapper = PoaOptimWrapper(torch.optim.AdamW(model.parameters(), 0.1, fused=True), accumulative_counts=2)
-# (optimizer step, rank, micro-step) of a loss that is infinite in this process only, gradients being finite
-bad = {(1, 0, 0), (2, 1, 1)}
-kept = []
-for step in range(4):
-    for micro in range(2):
-        x = torch.randn(4, 3, generator=torch.Generator().manual_seed(100 * step + 10 * micro + rank))
-        with wrapper.optim_context(model):
-            loss = model(x).square().mean()
-        wrapper.update_params(loss + torch.inf if (step, rank, micro) in bad else loss)
-    kept.append(int(wrapper.finite))
-weights = [torch.zeros(2, 3) for _ in range(2)]
-dist.all_gather(weights, model.module.weight.data)
-assert kept == [1, 0, 0, 1], kept
-assert wrapper.skipped_steps == 2
-assert torch.equal(*weights) and weights[0].isfinite().all()
-dist.destroy_process_group()
-print('agreed')
-"""
+def steps_of_a_process():
+    """Which of four optimizer steps are taken where losses are infinite in one process or the other."""
+    rank = dist.get_rank()
+    torch.manual_seed(0)
+    model = DistributedDataParallel(nn.Linear(3, 2))
+    wrapper = PoaOptimWrapper(torch.optim.AdamW(model.parameters(), 0.1, fused=True), accumulative_counts=2)
+    # (optimizer step, rank, micro-step) of a loss that is infinite in this process only, gradients being finite
+    bad = {(1, 0, 0), (2, 1, 1)}
+    kept = []
+    for step in range(4):
+        for micro in range(2):
+            x = torch.randn(4, 3, generator=torch.Generator().manual_seed(100 * step + 10 * micro + rank))
+            with wrapper.optim_context(model):
+                loss = model(x).square().mean()
+            wrapper.update_params(loss + torch.inf if (step, rank, micro) in bad else loss)
+        kept.append(int(wrapper.finite))
+    return kept, int(wrapper.skipped_steps), model.module.weight.detach()
 
 
 def test_processes_agree_on_skipping():
-    with socket.socket() as server:
-        server.bind(('127.0.0.1', 0))
-        port = server.getsockname()[1]
-    env = dict(os.environ, MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port), WORLD_SIZE='2', OMP_NUM_THREADS='1')
-    env['PYTHONPATH'] = str(Path(poa_mm.__file__).parents[1])
-    processes = [
-        subprocess.Popen(
-            [sys.executable, '-c', TWO_PROCESSES],
-            env=dict(env, RANK=str(rank)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
-    assert all('agreed' in output for output in outputs), outputs
+    (*found, weight), (*other, other_weight) = in_processes(2, steps_of_a_process)
+    assert found == other == [[1, 0, 0, 1], 2]
+    assert torch.equal(weight, other_weight) and weight.isfinite().all()

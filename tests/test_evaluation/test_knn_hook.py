@@ -1,10 +1,6 @@
 """k-NN while training: the numbers of the command, logged, and not a bit of the training changed."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,11 +10,11 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from PIL import Image
 
-import poa_mm
 from poa_mm.datasets import open_dataset
 from poa_mm.evaluation import EvalImages, KnnHook, evaluate_knn
 from poa_mm.evaluation.features import FeatureReader
 from tests.helpers.networks import VIT
+from tests.helpers.processes import in_processes
 
 SIZES = dict(split='train', image_size=24)
 CONFIG = dict(
@@ -139,19 +135,10 @@ def test_part_of_a_folder(tmp_path):
     assert runner.logged
 
 
-def test_two_processes_equal_one(tmp_path):
-    env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(Path(poa_mm.__file__).parents[1]))
-    command = [sys.executable, __file__, '2', str(tmp_path / 'store')]
-    processes = [
-        subprocess.Popen([*command, str(rank)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for rank in range(2)
-    ]
+def test_two_processes_equal_one():
     one = evaluate()
-    texts = [process.communicate(timeout=200)[0] for process in processes]
-    assert not any(process.returncode for process in processes), texts
     assert len(one) == 3 and len(set(one.values())) > 1
-    for text in texts:
-        assert json.loads(text.splitlines()[-1]) == one
+    assert in_processes(2, evaluate) == [one, one]
 
 
 def test_mistakes_show_before_the_training():
@@ -165,10 +152,3 @@ def test_mistakes_show_before_the_training():
     ]:
         with pytest.raises((ValueError, FileNotFoundError), match=message):
             KnnHook(interval=1, **options).before_train(runner)
-
-
-if __name__ == '__main__':
-    size, store, rank = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    torch.distributed.init_process_group('gloo', init_method=f'file://{store}', world_size=size, rank=rank)
-    print('\n' + json.dumps(evaluate()))
-    torch.distributed.destroy_process_group()

@@ -2,22 +2,16 @@
 
 import json
 import logging
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 
-import poa_mm
 from poa_mm.registry import DATASETS
-
-sys.path.insert(0, str(Path(__file__).parent))
-import protocols_worker as worker
+from tests.helpers import protocols as protocols
+from tests.helpers.processes import in_processes
 
 UNREADABLE = ('dark/2.png', 'dim/1.png')
 
@@ -26,10 +20,10 @@ UNREADABLE = ('dark/2.png', 'dim/1.png')
 def place(tmp_path_factory):
     """Checkpoints and folders of images, good and bad."""
     folder = tmp_path_factory.mktemp('protocols')
-    worker.save_checkpoint(folder / 'iter_5.pth')
-    worker.save_checkpoint(folder / 'broken.pth', broken=True)
-    worker.save_images(folder / 'train', 7, UNREADABLE[:1])
-    worker.save_images(folder / 'val', 5, UNREADABLE[1:])
+    protocols.save_checkpoint(folder / 'iter_5.pth')
+    protocols.save_checkpoint(folder / 'broken.pth', broken=True)
+    protocols.save_images(folder / 'train', 7, UNREADABLE[:1])
+    protocols.save_images(folder / 'val', 5, UNREADABLE[1:])
     for split in ('train', 'val'):
         shutil.copytree(folder / split, folder / f'{split}_empty_class')
         shutil.rmtree(folder / f'{split}_empty_class' / 'dim')
@@ -39,7 +33,7 @@ def place(tmp_path_factory):
         (folder / 'no_images' / name).mkdir(parents=True)
     (folder / 'flat').mkdir()
     shutil.copy(folder / 'val' / 'dark' / '0.png', folder / 'flat')
-    worker.save_images(folder / 'unreadable', 1, ('bright/0.png', 'dark/0.png', 'dim/0.png'))
+    protocols.save_images(folder / 'unreadable', 1, ('bright/0.png', 'dark/0.png', 'dim/0.png'))
     return folder
 
 
@@ -54,22 +48,8 @@ def same(one, two):
 
 
 def test_two_processes_equal_one(place):
-    env = {'PYTHONPATH': str(Path(poa_mm.__file__).parents[1]), 'OMP_NUM_THREADS': '1', 'OMP_WAIT_POLICY': 'PASSIVE'}
-    env |= dict(PATH=os.environ['PATH'], CUDA_VISIBLE_DEVICES='-1')
-    processes = [
-        subprocess.Popen(
-            [sys.executable, worker.__file__, str(place), str(rank), '2'],
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    one = json.loads(json.dumps(worker.run_all(place, 1)))
-    texts = [process.communicate(timeout=280)[0] for process in processes]
-    assert not any(process.returncode for process in processes), texts
-    found = [json.loads((place / f'{rank}.json').read_text()) for rank in range(2)]
+    one = json.loads(json.dumps(protocols.run_all(place)))
+    found = json.loads(json.dumps(in_processes(2, protocols.run_all, place)))
     assert {record['processes'] for record in found[0].values()} == {2}
     for name, record in one.items():
         counts = [record['data'][split]['images'] for split in ('train', 'val')]
@@ -84,14 +64,14 @@ def test_two_processes_equal_one(place):
             torch.testing.assert_close(weight, grids[1][name][key], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize('protocol', worker.PROTOCOLS)
+@pytest.mark.parametrize('protocol', protocols.PROTOCOLS)
 def test_unreadable_images_are_named_and_counted(place, protocol):
     warnings, handler = [], logging.Handler()
     handler.emit = lambda entry: warnings.append(entry.getMessage())
     logger = MMLogger.get_current_instance()
     logger.addHandler(handler)
     try:
-        record = worker.PROTOCOLS[protocol](worker.inputs(place))
+        record = protocols.PROTOCOLS[protocol](protocols.inputs(place))
     finally:
         logger.removeHandler(handler)
     seen = UNREADABLE[1:] if protocol == 'cluster' else UNREADABLE  # clustering reads the validation images alone
@@ -101,7 +81,7 @@ def test_unreadable_images_are_named_and_counted(place, protocol):
     assert f'{len(seen)} images could not be read and were left out' in warnings[-1]
 
 
-@pytest.mark.parametrize('protocol', worker.PROTOCOLS)
+@pytest.mark.parametrize('protocol', protocols.PROTOCOLS)
 @pytest.mark.parametrize(
     'wrong, message',
     [
@@ -118,11 +98,11 @@ def test_unreadable_images_are_named_and_counted(place, protocol):
 )
 def test_bad_inputs(place, protocol, wrong, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
-        worker.PROTOCOLS[protocol](worker.inputs(place, **wrong))
+        protocols.PROTOCOLS[protocol](protocols.inputs(place, **wrong))
     assert '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize('protocol', worker.PROTOCOLS)
+@pytest.mark.parametrize('protocol', protocols.PROTOCOLS)
 @pytest.mark.parametrize(
     'data, message',
     [([], "the data 'Listed' holds no images"), ([dict(img_path='x.png')], 'the data set has no labels')],
@@ -133,10 +113,10 @@ def test_data_sets_of_a_config(place, protocol, data, message):
         def load_data_list(self):
             return list(data)  # MMEngine empties it
 
-    wrong = worker.inputs(place, val=dict(type='Listed', pipeline=[]))
+    wrong = protocols.inputs(place, val=dict(type='Listed', pipeline=[]))
     try:
         with pytest.raises(ValueError, match=message):
-            worker.PROTOCOLS[protocol](wrong)
+            protocols.PROTOCOLS[protocol](wrong)
     finally:
         DATASETS.module_dict.pop('Listed')
 
@@ -144,7 +124,7 @@ def test_data_sets_of_a_config(place, protocol, data, message):
 @pytest.mark.parametrize('protocol, wrong', [('knn', dict(ks=(3, 30))), ('robustness', dict(k=30))])
 def test_gallery_smaller_than_k(place, protocol, wrong):
     with pytest.raises(ValueError, match=r'k must be from 1 to the size of the gallery \(21 images\), got'):
-        worker.PROTOCOLS[protocol](worker.inputs(place, **wrong))
+        protocols.PROTOCOLS[protocol](protocols.inputs(place, **wrong))
     wrong = {key: 21 if key == 'k' else (3, 21) for key in wrong}
     with pytest.raises(ValueError, match=r'k = 21 is larger than the gallery \(20 images\)'):  # one is unreadable
-        worker.PROTOCOLS[protocol](worker.inputs(place, **wrong))
+        protocols.PROTOCOLS[protocol](protocols.inputs(place, **wrong))

@@ -1,44 +1,19 @@
 """Two gloo processes against one with the doubled batch."""
 
-import importlib.util
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
-import poa_mm
-
-WORKER = Path(__file__).parent / 'distributed_worker.py'
-spec = importlib.util.spec_from_file_location('poa_distributed_worker', WORKER)
-worker = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(worker)
+from tests.helpers import distributed_steps as steps
+from tests.helpers.processes import in_processes
 
 WORLD_SIZE = 2
 
 
 @pytest.fixture(scope='module')
-def two(tmp_path_factory):
-    """What both processes wrote, case by case."""
-    folder = tmp_path_factory.mktemp('processes')
-    env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(Path(poa_mm.__file__).parents[1]))
-    outputs = [folder / f'{rank}.pt' for rank in range(WORLD_SIZE)]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, WORKER, str(rank), str(WORLD_SIZE), folder / 'store', output],
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank, output in enumerate(outputs)
-    ]
-    texts = [process.communicate(timeout=300)[0] for process in processes]
-    assert not any(process.returncode for process in processes), texts
-    loaded = [torch.load(output) for output in outputs]
-    return {case: [results[case] for results in loaded] for case in worker.CASES}
+def two():
+    """The results of both processes, case by case."""
+    results = in_processes(WORLD_SIZE, steps.run_all)
+    return {case: [result[case] for result in results] for case in steps.CASES}
 
 
 def mean(values):
@@ -57,12 +32,12 @@ def assert_equal(two, losses, grads):
         assert (two[0]['grads'][name] - grad).norm() <= 1e-5 * grad.norm(), name
 
 
-@pytest.mark.parametrize('case', [case for case in worker.CASES if case not in ('koleo', 'per rank')])
+@pytest.mark.parametrize('case', [case for case in steps.CASES if case not in ('koleo', 'per rank')])
 def test_equal_one_process_with_the_doubled_batch(two, case):
-    inputs = worker.batch(case)
-    counts = [int(worker.share(inputs, rank, WORLD_SIZE)['masks'].sum()) for rank in range(WORLD_SIZE)]
+    inputs = steps.batch(case)
+    counts = [int(steps.share(inputs, rank, WORLD_SIZE)['masks'].sum()) for rank in range(WORLD_SIZE)]
     assert counts[0] > counts[1] and (counts[1] == 0) == (case == 'no patch in one process')
-    one = worker.run(worker.build(case), inputs)
+    one = steps.run(steps.build(case), inputs)
     for result in (one, *two[case]):  # weight 0, and neighbours are those of one process
         for name in ('intact_koleo', 'elastic_koleo'):
             del result['losses'][name]
@@ -79,7 +54,7 @@ class Given(torch.nn.Module):
     def __init__(self, inner, inputs, rank):
         super().__init__()
         self.inner, self.rank = inner, rank
-        self.patches = worker.share(dict(x=torch.arange(inputs['masks'].numel()).view(-1, worker.P)), rank, WORLD_SIZE)
+        self.patches = steps.share(dict(x=torch.arange(inputs['masks'].numel()).view(-1, steps.P)), rank, WORLD_SIZE)
         self.patches = self.patches['x'].flatten()
         self.masks = inputs['masks'].flatten()
         self.seen = {}
@@ -90,23 +65,23 @@ class Given(torch.nn.Module):
             return self.seen
         position = self.masks.cumsum(0) - 1
         mine = position[self.patches[self.masks[self.patches]]]
-        images = [worker.share(dict(x=t), self.rank, WORLD_SIZE)['x'] for t in self.seen['image']]
+        images = [steps.share(dict(x=t), self.rank, WORLD_SIZE)['x'] for t in self.seen['image']]
         return {'image': images, 'patch': [t[mine] for t in self.seen['patch']]}
 
 
 @pytest.mark.parametrize('case', ['koleo', 'per rank'])
 def test_equal_the_mean_of_shares_with_common_targets(two, case):
     """KoLeo's neighbours and a sub-network of one's own are a matter of one process, targets are not."""
-    inputs = worker.batch(case)
+    inputs = steps.batch(case)
     results, subnets = [], []
     for rank in range(WORLD_SIZE):
-        model = worker.build(case)
+        model = steps.build(case)
         model.target = Given(model.target, inputs, rank)
-        subnets.append(model.sampler(worker.STEP, rank))
+        subnets.append(model.sampler(steps.STEP, rank))
         with torch.no_grad():
-            doubled = model(inputs={**inputs, 'step': worker.STEP, 'rank': rank, 'seed': 0}, mode='loss')
+            doubled = model(inputs={**inputs, 'step': steps.STEP, 'rank': rank, 'seed': 0}, mode='loss')
         model.sampler = lambda step, rank, seed, subnet=subnets[-1]: subnet
-        results.append(worker.run(model, worker.share(inputs, rank, WORLD_SIZE)))
+        results.append(steps.run(model, steps.share(inputs, rank, WORLD_SIZE)))
     losses, grads = (mean([result[key] for result in results]) for key in ('losses', 'grads'))
     assert_equal(two[case], losses, grads)
     assert (subnets[0] != subnets[1]) == (case == 'per rank')

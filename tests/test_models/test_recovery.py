@@ -1,6 +1,5 @@
 """Recovery against its formula, and that it recovers."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,9 @@ import poa_mm
 from poa_mm.errors import UserError
 from poa_mm.extraction import open_network
 from poa_mm.registry import MODELS
+from tests.helpers.distillation import LARGE, SMALL, images, save_networks
 
 CONFIG = Path(poa_mm.__file__).parents[1] / 'configs/recover_vit_small.py'
-spec = importlib.util.spec_from_file_location('seed_worker', Path(__file__).parent / 'seed_worker.py')
-worker = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(worker)
 
 
 def start(folder, subnet):
@@ -25,9 +22,9 @@ def start(folder, subnet):
 
 
 def networks(folder):
-    large = {**worker.LARGE, 'widths': [24], 'depths': [3], 'init_cfg': start(folder, '24x3')}
+    large = {**LARGE, 'widths': [24], 'depths': [3], 'init_cfg': start(folder, '24x3')}
     return dict(
-        backbone={**worker.SMALL, 'init_cfg': start(folder, '16x2')},
+        backbone={**SMALL, 'init_cfg': start(folder, '16x2')},
         teacher=dict(type='FrozenBackbone', backbone=large),
     )
 
@@ -40,7 +37,7 @@ def build(folder, **kwargs):
 
 
 def test_loss_is_smooth_l1_of_whitened_features(tmp_path):
-    elastic, x = worker.save_networks(tmp_path), worker.images(0)
+    elastic, x = save_networks(tmp_path), images(0)
     model = build(tmp_path, patch_weight=0.5, beta=0.7)
     losses = model.loss(dict(global_crops=x))
     with torch.no_grad():
@@ -59,29 +56,29 @@ def test_loss_is_smooth_l1_of_whitened_features(tmp_path):
 
 
 def test_wrong_values(tmp_path):
-    worker.save_networks(tmp_path)
+    save_networks(tmp_path)
     with pytest.raises(UserError, match=r'beta must be positive, got 1\.0 and 0'):
         build(tmp_path, beta=0)
     with pytest.raises(UserError, match='the student of Recovery has one size, but this backbone has 9'):
-        build(tmp_path, backbone=worker.LARGE)
+        build(tmp_path, backbone=LARGE)
 
 
 def test_the_student_comes_nearer(tmp_path):
     """On images that it has not seen, in a few steps."""
-    worker.save_networks(tmp_path)
-    model, test = build(tmp_path), dict(global_crops=worker.images(99, 32))
+    save_networks(tmp_path)
+    model, test = build(tmp_path), dict(global_crops=images(99, 32))
     before = float(model.loss(test)['loss'])
     optimizer = torch.optim.Adam(model.parameters(), 0.005)
     for step in range(60):
         optimizer.zero_grad()
-        model.loss(dict(global_crops=worker.images(step, 16)))['loss'].backward()
+        model.loss(dict(global_crops=images(step, 16)))['loss'].backward()
         optimizer.step()
     assert float(model.loss(test)['loss']) < 0.8 * before
 
 
 def test_config_trains_and_the_checkpoint_opens_as_the_student(tmp_path):
     """Two steps with tiny networks on generated images."""
-    worker.save_networks(tmp_path)
+    save_networks(tmp_path)
     cfg = Config.fromfile(CONFIG)
     assert (cfg.model.backbone.widths, cfg.model.teacher.backbone.depths) == ([96], [8])
     cfg.model.update(networks(tmp_path))

@@ -1,8 +1,5 @@
 """SEED against its formulas, and in two processes."""
 
-import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,16 +15,12 @@ from poa_mm.extraction import export_subnet, open_network
 from poa_mm.models.seed import image_feature
 from poa_mm.registry import MODELS
 from tests.helpers import program_values as program
+from tests.helpers.distillation import LARGE, SMALL, build, images, save_networks, teacher, two_steps
 from tests.helpers.networks import RESNET, SWIN, VIT
+from tests.helpers.processes import in_processes
 
 CONFIGS = Path(poa_mm.__file__).parents[1] / 'configs'
 SEED_CONFIGS = sorted(path.stem for path in CONFIGS.glob('seed_*.py'))
-WORKER = Path(__file__).parent / 'seed_worker.py'
-spec = importlib.util.spec_from_file_location('seed_worker', WORKER)
-worker = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(worker)
-LARGE, SMALL = worker.LARGE, worker.SMALL
-build, images, save_networks, teacher = worker.build, worker.images, worker.save_networks, worker.teacher
 
 
 def test_loss_and_queue(tmp_path):
@@ -150,20 +143,8 @@ def test_a_teacher_that_does_not_fit_is_refused(tmp_path):
 
 def test_two_processes_equal_one(tmp_path):
     save_networks(tmp_path)
-    processes = [
-        subprocess.Popen(
-            [sys.executable, WORKER, str(tmp_path), str(rank)],
-            env={'PYTHONPATH': str(CONFIGS.parent), 'OMP_NUM_THREADS': '1', 'OMP_WAIT_POLICY': 'PASSIVE'},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    losses, queue = worker.two_steps(tmp_path, 0, 1)
-    texts = [process.communicate(timeout=200)[0] for process in processes]
-    assert not any(process.returncode for process in processes), texts
-    two = [torch.load(tmp_path / f'{rank}.pt') for rank in range(2)]
+    losses, queue = two_steps(tmp_path)
+    two = in_processes(2, two_steps, tmp_path)
     torch.testing.assert_close((two[0][0] + two[1][0]) / 2, losses)
     for _, other in two:
         torch.testing.assert_close(other, queue)

@@ -1,16 +1,9 @@
-"""Pre-training of a tiny network in 4 processes, in 2 with 2 micro-batches each, and resumed in 1 with 4.
+"""Pre-training of a tiny network, for ``test_loops.py``: in 4 processes, in 2, and resumed in 1."""
 
-python loop_worker.py FOLDER
-"""
-
-import multiprocessing
-import os
-import sys
 from pathlib import Path
 
-import torch
-import torch.distributed as dist
 from mmengine.config import Config
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
@@ -79,14 +72,10 @@ def config(work_dir, steps):
     return cfg
 
 
-def run(folder, name, rank=0, world_size=1, resume=None):
-    """One process of a run; writes what :class:`Watch` kept."""
-    torch.set_num_threads(1)
+def run(folder, name, resume=None):
+    """What :class:`Watch` kept of a run in this process."""
     cfg = config(folder / name, STEPS)
-    if world_size > 1:
-        os.environ.update(LOCAL_RANK=str(rank), RANK=str(rank), WORLD_SIZE=str(world_size))
-        store = f'file://{folder}/store_{name}'
-        dist.init_process_group('gloo', init_method=store, rank=rank, world_size=world_size)
+    if get_world_size() > 1:
         cfg.launcher = 'pytorch'
         cfg.model_wrapper_cfg.update(device_ids=None)
     if resume:
@@ -95,26 +84,4 @@ def run(folder, name, rank=0, world_size=1, resume=None):
     runner = Runner.from_cfg(cfg)
     runner.register_hook(watch)
     runner.train()
-    torch.save(watch.steps, folder / f'{name}_{rank}.pt')
-    if world_size > 1:
-        dist.barrier()
-        dist.destroy_process_group()
-
-
-def main(folder):
-    fork = multiprocessing.get_context('fork')
-    processes = [
-        fork.Process(target=run, args=(folder, name, rank, world_size))
-        for name, world_size in (('four', 4), ('two', 2))
-        for rank in range(world_size)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert not any(process.exitcode for process in processes)
-    run(folder, 'one', resume=folder / 'two' / f'iter_{HALF}.pth')
-
-
-if __name__ == '__main__':
-    main(Path(sys.argv[1]))
+    return watch.steps

@@ -1,16 +1,8 @@
-"""One process of ``test_fully_sharded.py``: runs of a tiny POA, divided among the processes and not.
+"""Runs of ``test_fully_sharded.py``: a tiny POA, divided among the processes and not."""
 
-python sharded_worker.py RANK WORLD_SIZE FOLDER CASE...
-"""
-
-import gc
-import os
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
@@ -171,17 +163,6 @@ def run(work_dir, kind, backbone=VIT, model=EVEN, micro_batches=1, bad=None, sta
     )
 
 
-def main(rank, world_size, folder, cases):
-    torch.set_num_threads(1)
-    os.environ.update(LOCAL_RANK=str(rank), RANK=str(rank), WORLD_SIZE=str(world_size))
-    dist.init_process_group('gloo', init_method=f'file://{folder}/store{world_size}', rank=rank, world_size=world_size)
-    results = {case: run(folder / case, **CASES[case]) for case in cases}
-    torch.save(results, folder / f'{world_size}_{rank}.pt')
-    # The models of the runs hold threads of the group; with them left, a process was seen to abort at its exit.
-    gc.collect()
-    dist.barrier()
-    dist.destroy_process_group()
-
-
-if __name__ == '__main__':
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:])
+def run_cases(folder, cases):
+    """The results of several runs in this process."""
+    return {case: run(folder / case, **CASES[case]) for case in cases}

@@ -1,14 +1,10 @@
-"""One process of ``test_seed.py``: two steps on its share of the images.
+"""Teachers and students of ``test_seed.py`` and ``test_recovery.py``, and steps that its processes take."""
 
-python seed_worker.py FOLDER RANK
-"""
-
-import sys
 from pathlib import Path
 
 import torch
+from mmengine.dist import get_rank, get_world_size
 
-import poa_mm.models  # noqa: F401
 from poa_mm.extraction import ExtractedNetwork, export_subnet
 from poa_mm.registry import MODELS
 from tests.helpers.networks import VIT
@@ -46,16 +42,9 @@ def images(seed, n=4):
     return torch.randn(n, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
 
 
-def two_steps(folder, rank, size):
+def two_steps(folder):
     """Mean losses and the queue after two steps of this process's share of eight images."""
-    model = build(folder)
-    share = slice(8 // size * rank, 8 // size * (rank + 1))
+    model, rank, number = build(folder), get_rank(), 8 // get_world_size()
+    share = slice(number * rank, number * (rank + 1))
     losses = [model.loss(dict(global_crops=images(step, 8)[share]))['loss'].detach() for step in range(2)]
     return torch.stack(losses), model.queue
-
-
-if __name__ == '__main__':
-    folder, rank = sys.argv[1], int(sys.argv[2])
-    torch.distributed.init_process_group('gloo', init_method=f'file://{folder}/store', world_size=2, rank=rank)
-    torch.save(two_steps(folder, rank, 2), f'{folder}/{rank}.pt')
-    torch.distributed.destroy_process_group()

@@ -1,16 +1,9 @@
-"""One process of ``test_distributed.py``: every case on its share of the batch; writes losses and gradients.
-
-python distributed_worker.py RANK WORLD_SIZE STORE OUTPUT
-"""
-
-import sys
+"""Steps of ``test_distributed.py``: each case on the share of the batch of one process."""
 
 import torch
-import torch.distributed as dist
-from mmengine.dist import get_rank
+from mmengine.dist import get_rank, get_world_size
 from mmengine.model import MMDistributedDataParallel
 
-import poa_mm.models  # noqa: F401
 from poa_mm.registry import MODELS
 
 B, V, P = 6, 3, 16  # images, local crops of each, patches of a global crop
@@ -81,16 +74,10 @@ def run(model, inputs):
     )
 
 
-def main(rank, world_size, store, output):
-    torch.set_num_threads(1)
-    dist.init_process_group('gloo', init_method=f'file://{store}', rank=rank, world_size=world_size)
-    results = {}
+def run_all():
+    """Results of all cases in this process."""
+    found = {}
     for case in CASES:
         model = MMDistributedDataParallel(build(case), broadcast_buffers=False)
-        results[case] = run(model, share(batch(case), rank, world_size))
-    torch.save(results, output)
-    dist.destroy_process_group()
-
-
-if __name__ == '__main__':
-    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
+        found[case] = run(model, share(batch(case), get_rank(), get_world_size()))
+    return found

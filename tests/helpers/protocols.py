@@ -1,13 +1,12 @@
-"""All protocols on a few images, in one process or in one of several: ``protocols_worker.py FOLDER RANK SIZE``."""
+"""All protocols on a few images, in one process or in one of several."""
 
-import json
-import sys
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.dist import get_world_size
 from PIL import Image
 
 from poa_mm.evaluation.clustering import run_clustering
@@ -70,17 +69,10 @@ def inputs(folder, checkpoint='iter_5.pth', train='train', val='val', **options)
     )
 
 
-def run_all(folder, size):
+def run_all(folder):
     """Records of all protocols; of robustness by neighbours and by the classifiers of linear probing."""
-    save = f'{folder}/probes{size}.pth'
+    save = f'{folder}/probes{get_world_size()}.pth'
     records = dict(linear=run_linear(inputs(folder, total_batch=8), save=save))
     others = dict(PROTOCOLS, classified=partial(run_robustness, classifiers=save))
     records.update({name: run(inputs(folder)) for name, run in others.items() if name != 'linear'})
     return records
-
-
-if __name__ == '__main__':
-    folder, rank, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    torch.distributed.init_process_group('gloo', init_method=f'file://{folder}/store', world_size=size, rank=rank)
-    Path(folder, f'{rank}.json').write_text(json.dumps(run_all(folder, size)))
-    torch.distributed.destroy_process_group()
