@@ -1,4 +1,4 @@
-"""Trains a ViT with a method of the library lightly, for studies/peers.yaml.
+"""Trains a ViT with a method of the library lightly, for studies/vit_alone.yaml.
 
 Runs in an environment of its own (``pip install lightly timm``), without poa_mm. Loss, heads and colours of the crops
 are lightly's; network, number and sizes of the crops, images seen, optimizer, schedules and sizes of the heads are
@@ -42,8 +42,8 @@ class DINO(nn.Module):
         self.criterion = DINOLoss(PROTOTYPES, warmup_teacher_temp_epochs=0)
 
     def forward(self, views: list[Tensor], progress: float) -> Tensor:
-        targets = [self.teacher[1](self.teacher[0](view)).float() for view in views[:2]]
-        return self.criterion(targets, [self.head(self.backbone(view)).float() for view in views], teacher_temp=0.04)
+        targets = [self.teacher[1](self.teacher[0](view)) for view in views[:2]]
+        return self.criterion(targets, [self.head(self.backbone(view)) for view in views], teacher_temp=0.04)
 
     def before_step(self, progress: float) -> None:
         if progress < FROZEN:
@@ -76,8 +76,8 @@ class SwAV(nn.Module):
 
     def forward(self, views: list[Tensor], progress: float) -> Tensor:
         self.prototypes.normalize()
-        features = [nn.functional.normalize(self.head(self.backbone(view)).float(), dim=1) for view in views]
-        logits = [self.prototypes(feature).float() for feature in features]
+        features = [nn.functional.normalize(self.head(self.backbone(view)), dim=1) for view in views]
+        logits = [self.prototypes(feature) for feature in features]
         return self.criterion(logits[:2], logits[2:])
 
     def before_step(self, progress: float) -> None:
@@ -140,8 +140,7 @@ def main() -> None:
         rate = top * step / warmup if step < warmup else cosine((step - warmup) / (args.steps - warmup), top, 2e-5)
         for group, decay in zip(optimizer.param_groups, (cosine(progress, 0.04, 0.4), 0.0)):
             group.update(lr=rate, weight_decay=decay)
-        with torch.autocast('cpu', torch.bfloat16):
-            loss = method(views, progress)
+        loss = method(views, progress)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 1.5)
