@@ -127,9 +127,13 @@ def check_setting(args: argparse.Namespace):
 
 def config_options(name: str, tiny: bool, changes: Mapping[str, Any] | None) -> dict:
     """Changes to a network's config for one GPU, or for a CPU."""
+    from poa_mm.engine.precision import emulates_bfloat16
+
     options = dict(ONE_GPU)
     if tiny:
         options |= SMALL_VIEWS | {f'model.backbone.{key}': value for key, value in TINY[name].items()}
+        if emulates_bfloat16():
+            options['optim_wrapper.amp_dtype'] = None
     return options | dict(changes or {})
 
 
