@@ -13,13 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 
-multiprocessing.set_forkserver_preload(
-    ['poa_mm.engine', 'poa_mm.datasets', 'poa_mm.evaluation', 'tests.helpers.networks']
-)
+ROOT = str(Path(__file__).resolve().parents[2])
+multiprocessing.set_forkserver_preload(['poa_mm.engine', 'poa_mm.datasets', 'poa_mm.evaluation'])
 
 
 def in_processes(number: int, function: Callable, *args: Any) -> list:
@@ -44,7 +44,11 @@ def _start(number: int, function: Callable, *args: Any) -> list:
         port = server.getsockname()[1]
     with tempfile.TemporaryDirectory() as results:
         process_args = (number, port, results, function, args)
-        multiprocessing.start_processes(_enter, process_args, number, start_method='forkserver')
+        with pytest.MonkeyPatch.context() as patch:
+            # Wherever a test has gone, this folder's tests are meant, not a package of the same name that is installed.
+            patch.syspath_prepend(ROOT)
+            patch.chdir(ROOT)
+            multiprocessing.start_processes(_enter, process_args, number, start_method='forkserver')
         return [torch.load(f'{results}/{rank}.pt', weights_only=False) for rank in range(number)]
 
 

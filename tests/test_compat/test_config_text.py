@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 
 from mmengine.config import Config
-from yapf.yapflib import yapf_api
 
 from poa_mm.compat import format_once
 
@@ -15,7 +14,6 @@ def test_the_text_is_yapfs_and_follows_the_config():
     assert [cfg.pretty_text, cfg.pretty_text] == ["a = 'text'\nb = dict(c=1, type='A')\n"] * 2
     cfg.a = 'other'
     assert cfg.pretty_text.startswith("a = 'other'\n")
-    assert yapf_api.FormatCode('x=1', style_config='pep8') == ('x = 1\n', True)
 
 
 def test_the_last_text_is_kept():
