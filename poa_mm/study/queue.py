@@ -193,7 +193,8 @@ class Queue:
         words += ['--train', self.values['train'], '--val', self.values['val']]
         words += ['--out', str(self._record(run, seed, protocol))]
         # A training's checkpoint holds its config; a recipe named here has not these options.
-        return words + (self._cfg_options(run, seed) if run.untrained or '{options}' in run.command else [])
+        named = run.untrained or (run.recipe and '{options}' in run.command)
+        return words + (self._cfg_options(run, seed) if named else [])
 
     def _cfg_options(self, run: Run, seed: int) -> list[str]:
         return ['--cfg-options', *self._settings(run, seed)]

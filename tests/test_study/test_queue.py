@@ -132,6 +132,8 @@ def test_the_words_of_a_command(place):
     assert {'steps=1', 'a=[1]', 'b=c', 'randomness.seed=3'} < set(words[4:])
     judged = replace(copy, judged=True, recipe='poa_demo')  # with the options that its command was given
     assert {'a=[1]', 'randomness.seed=3'} < set(queue.commands(judged, 3)[1])
+    own = replace(judged, recipe='')  # its file holds its config
+    assert '--cfg-options' not in queue.commands(own, 3)[1]
     more = queue.study.runs[-1]
     assert f'load_from={place}/out/seed3/copy-64x2/copy.pth' in queue.commands(more, 3)[0]
 
