@@ -9,17 +9,18 @@ import io
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 
-ROOT = str(Path(__file__).resolve().parents[2])
+# Nothing of tests: the server starts where the first test is, in which an installed package of that name may be found.
 multiprocessing.set_forkserver_preload(['poa_mm.engine', 'poa_mm.datasets', 'poa_mm.evaluation'])
+LIMIT = 400  # seconds, for a group that waits for itself
 
 
 def in_processes(number: int, function: Callable, *args: Any) -> list:
@@ -29,6 +30,7 @@ def in_processes(number: int, function: Callable, *args: Any) -> list:
 
     Raises:
         ProcessRaisedException: With the traceback of the process that failed first; the others are stopped.
+        TimeoutError: If they take more than :data:`LIMIT`; they are killed.
     """
     return _start(number, _in_group, function, *args)
 
@@ -44,11 +46,13 @@ def _start(number: int, function: Callable, *args: Any) -> list:
         port = server.getsockname()[1]
     with tempfile.TemporaryDirectory() as results:
         process_args = (number, port, results, function, args)
-        with pytest.MonkeyPatch.context() as patch:
-            # Wherever a test has gone, this folder's tests are meant, not a package of the same name that is installed.
-            patch.syspath_prepend(ROOT)
-            patch.chdir(ROOT)
-            multiprocessing.start_processes(_enter, process_args, number, start_method='forkserver')
+        context = multiprocessing.start_processes(_enter, process_args, number, join=False, start_method='forkserver')
+        end = time.monotonic() + LIMIT
+        while not context.join(max(0.0, end - time.monotonic())):
+            if time.monotonic() > end:
+                for process in context.processes:
+                    process.kill()
+                raise TimeoutError(f'{number} processes took more than {LIMIT} s')
         return [torch.load(f'{results}/{rank}.pt', weights_only=False) for rank in range(number)]
 
 
