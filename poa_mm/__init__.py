@@ -18,6 +18,7 @@ def _read_checkpoints_safely(module) -> None:
 ImportHook.install('mmengine.runner.checkpoint', _read_checkpoints_safely)
 # mmpretrain's language models cannot be imported with transformers 5.
 ImportHook.install('mmpretrain.utils.dependency', leave_out_multimodal)
+# MMEngine formats the config of a run again for every checkpoint.
 ImportHook.install('yapf.yapflib.yapf_api', format_once)
 
 

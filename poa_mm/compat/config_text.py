@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from types import ModuleType
 
 
@@ -13,12 +14,12 @@ def format_once(yapf_api: ModuleType) -> None:
     """
     format_code, last = yapf_api.FormatCode, {}
 
-    def format_code_once(code: str, **settings):
-        key = code, repr(settings)
-        if key not in last:
-            found = format_code(code, **settings)
-            last.clear()
-            last[key] = found
-        return last[key]
+    @wraps(format_code)
+    def format_code_once(*args, **kwargs):
+        nonlocal last
+        key, known = repr((args, kwargs)), last  # another thread may replace it meanwhile
+        if key not in known:
+            last = known = {key: format_code(*args, **kwargs)}
+        return known[key]
 
     yapf_api.FormatCode = format_code_once
