@@ -181,7 +181,9 @@ class Queue:
 
     def _judging(self, run: Run, seed: int, protocol: str) -> list[str]:
         words = ['poa', protocol]
-        if run.recipe and (run.command or run.untrained):
+        # A training's checkpoint holds its config, and so does the file of a command that names no recipe.
+        named = run.recipe and (run.command or run.untrained)
+        if named:
             words.append(str(find_config(run.recipe)))
         if run.untrained:
             words += ['--untrained', *(['--thumbnails'] if protocol == 'knn' else [])]
@@ -192,9 +194,8 @@ class Queue:
             words += [f'--{key}', *([] if value is True else map(str, value if isinstance(value, list) else [value]))]
         words += ['--train', self.values['train'], '--val', self.values['val']]
         words += ['--out', str(self._record(run, seed, protocol))]
-        # A training's checkpoint holds its config; a recipe named here has not these options.
-        named = run.untrained or (run.recipe and '{options}' in run.command)
-        return words + (self._cfg_options(run, seed) if named else [])
+        changed = named and (run.untrained or '{options}' in run.command)
+        return words + (self._cfg_options(run, seed) if changed else [])
 
     def _cfg_options(self, run: Run, seed: int) -> list[str]:
         return ['--cfg-options', *self._settings(run, seed)]
