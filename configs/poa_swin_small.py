@@ -18,7 +18,9 @@ model = dict(
         head_dim=8,
     ),
     sampler=dict(width_strength=2, depth_strength=2),
+    schedule=dict(temp_start=0.04, temp_final=0.04),
 )
+default_hooks = dict(teacher=dict(start=0.99, final=0.9995))
 # Masks live on cells of 16 px.
 train_dataloader = dict(collate_fn=dict(grid=(6, 6), mask_ratio=(0.1, 0.3)))
 
