@@ -5,6 +5,7 @@ import sys
 import pytest
 from mmengine.config import Config
 
+from benchmarks import operations, step
 from benchmarks.command import run
 from tests.helpers.networks import VIT
 
@@ -48,6 +49,13 @@ def config_file(tmp_path):
 @pytest.fixture
 def config(config_file):
     return Config.fromfile(config_file)
+
+
+@pytest.fixture
+def no_product_rates(monkeypatch):
+    """The rates of single products take longer than the steps, and have a test of their own."""
+    monkeypatch.setitem(step.SQUARE, 'cpu', 64)
+    monkeypatch.setattr(operations, 'product_rate', lambda *args: 1e9)
 
 
 @pytest.fixture

@@ -6,16 +6,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks import gpu, gpu_checks, operations, step, timing
+from benchmarks import gpu, gpu_checks, operations, timing
 from poa_mm.engine.precision import emulates_bfloat16
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Without the split and the rates of single products, which take longer than the steps (see ``test_step.py``)."""
+def no_split(no_product_rates, monkeypatch):
+    """Nor the split of a step, which is tested in ``test_step.py``."""
     monkeypatch.setattr(timing, 'time_parts', lambda *args: {})
-    monkeypatch.setitem(step.SQUARE, 'cpu', 64)
-    monkeypatch.setattr(operations, 'product_rate', lambda *args: 1e9)
 
 
 def test_all_networks(command, tmp_path):

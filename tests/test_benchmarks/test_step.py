@@ -9,19 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import operations, parts, step, timing
+from benchmarks import parts, step, timing
 from benchmarks.step import benchmark, describe
 from benchmarks.training import TrainingStep
 
 CPU = torch.device('cpu')
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Without the rates of single products, which take longer than the steps (and have a test of their own)."""
-    monkeypatch.setitem(step.SQUARE, 'cpu', 64)
-    monkeypatch.setattr(operations, 'product_rate', lambda *args: 1e9)
+pytestmark = pytest.mark.usefixtures('no_product_rates')
 
 
 @pytest.fixture
