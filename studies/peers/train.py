@@ -1,8 +1,8 @@
 """Trains a ViT with a method of the library lightly, for studies/vit_alone.yaml.
 
 Runs in an environment of its own (``pip install lightly timm``), without poa_mm. Loss, heads and colours of the crops
-are lightly's; network, number and sizes of the crops, images seen, optimizer, schedules and sizes of the heads are
-those of studies/_base_/tiny_vit.yaml.
+are lightly's; network, number and sizes of the crops, images seen, optimizer, schedules, temperature and sizes of the heads are
+those of configs/poa_vit_small.py in the setting of studies/_base_/tiny_vit.yaml.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from torch import Tensor, nn
 
 HIDDEN, BOTTLENECK, PROTOTYPES = 512, 128, 2048
 FROZEN = 0.4  # share of the steps without training the prototypes
+MOMENTUM = 0.96, 0.99  # of DINO's teacher, at first and at last
+TEMPERATURE = 0.02  # of its targets
 
 
 class DINO(nn.Module):
@@ -43,7 +45,7 @@ class DINO(nn.Module):
 
     def forward(self, views: list[Tensor], progress: float) -> Tensor:
         targets = [self.teacher[1](self.teacher[0](view)) for view in views[:2]]
-        return self.criterion(targets, [self.head(self.backbone(view)) for view in views], teacher_temp=0.04)
+        return self.criterion(targets, [self.head(self.backbone(view)) for view in views], teacher_temp=TEMPERATURE)
 
     def before_step(self, progress: float) -> None:
         if progress < FROZEN:
@@ -51,7 +53,7 @@ class DINO(nn.Module):
                 parameter.grad = None
 
     def after_step(self, progress: float) -> None:
-        momentum = cosine(progress, 0.99, 0.9995)
+        momentum = cosine(progress, *MOMENTUM)
         update_momentum(self.backbone, self.teacher[0], momentum)
         update_momentum(self.head, self.teacher[1], momentum)
 
