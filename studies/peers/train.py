@@ -1,8 +1,8 @@
 """Trains a ViT with a method of the library lightly, for studies/vit_alone.yaml.
 
 Runs in an environment of its own (``pip install lightly timm``), without poa_mm. Loss, heads and colours of the crops
-are lightly's; network, number and sizes of the crops, images seen, optimizer, schedules, temperature and sizes of the heads are
-those of configs/poa_vit_small.py in the setting of studies/_base_/tiny_vit.yaml.
+are lightly's; network, number and sizes of the crops, images seen, optimizer, schedules, temperature and sizes of the
+heads are those of configs/poa_vit_small.py in the setting of studies/_base_/tiny_vit.yaml.
 """
 
 from __future__ import annotations
