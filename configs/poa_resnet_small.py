@@ -20,6 +20,7 @@ model = dict(
     # Sharper targets at first; see the learning rate below.
     schedule=dict(temp_start=0.02, temp_final=0.04, temp_steps=_base_.steps * 3 // 10),
 )
+# The ViT's faster teacher has not been tried with ResNet.
 default_hooks = dict(teacher=dict(start=0.99, final=0.9995))
 # Masks live on cells of 16 px.
 train_dataloader = dict(collate_fn=dict(grid=(6, 6), mask_ratio=(0.1, 0.3)))
