@@ -27,7 +27,7 @@ model = dict(
     sampler=dict(mode='per_rank', width_strength=3, depth_strength=3),
     intact_weight=0.8,
     # Sharp targets of a teacher that follows fast (below): in short runs 2 points more k-NN than 0.04 and 0.99 to
-    # 0.9995 (studies/ideas_vit.yaml).
+    # 0.9995 (studies/targets_vit.yaml).
     schedule=dict(temp_start=0.02, temp_final=0.02, temp_steps=0, patch_loss_start=steps // 5),
 )
 
