@@ -30,21 +30,24 @@ def run(args: Namespace) -> None:
     from poa_mm.reporting.records import write_json
     from poa_mm.reporting.tables import markdown_table
 
+    def gigabytes(size: float) -> str:
+        return f'{size / GB:.1f}' if size >= 0.1 * GB else f'{size / GB:.1g}'
+
     cfg = load_config(args.config, args.cfg_options, None, 'none')
     check_config(cfg)
     planner = Planner(cfg, args.gpus)
     recipe = planner.recipe()
-    rows = [[name, f'{size / GB:.1f}'] for name, size in recipe.parts.items()]
+    rows = [[name, gigabytes(size)] for name, size in recipe.parts.items()]
     images = f'{recipe.batch_size} images x {recipe.micro_batches} micro-batches on each'
-    print(f'{args.config} on {args.gpus} GPUs: {images}\n')
-    print(markdown_table(['on one GPU', 'GB'], [*rows, ['sum', f'{recipe.need / GB:.1f}']]), '\n')
+    print(f'{args.config} on {args.gpus} GPU{"s" * (args.gpus > 1)}: {images}\n')
+    print(markdown_table(['on one GPU', 'GB'], [*rows, ['sum', gigabytes(recipe.need)]]), '\n')
     plans = [recipe]
     for memory in sorted(args.memory):
         if recipe.need > memory * GB:
             plans += [plan for plan in planner.smaller(memory * GB) if plan not in plans]
     fits = [[f'{"yes" if plan.need <= memory * GB else "no"}' for memory in sorted(args.memory)] for plan in plans]
     lines = [
-        [' '.join(plan.switches) or 'as it is', f'{plan.need / GB:.1f}', *held, cost(plan, recipe)]
+        [' '.join(plan.switches) or 'as it is', gigabytes(plan.need), *held, cost(plan, recipe)]
         for plan, held in zip(plans, fits)
     ]
     print(markdown_table(['--cfg-options', 'GB', *(f'{m} GB' for m in sorted(args.memory)), 'cost'], lines))

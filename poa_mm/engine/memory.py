@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -105,6 +106,16 @@ class FakeMode(FakeTensorMode):
         return self
 
 
+@contextmanager
+def fake_tensors(cfg: Config) -> Iterator[FakeMode]:
+    """Models that are built inside, in the scope of a config, have fake weights."""
+    scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'poa_mm'))
+    with scope, warnings.catch_warnings(), FakeMode() as fake:
+        # PyTorch's own deepcopy, which makes the teacher, asks for the address of the weights.
+        warnings.filterwarnings('ignore', 'Accessing the data pointer of FakeTensor')
+        yield fake
+
+
 class GpuOperations(TorchFunctionMode):
     """Runs on the CPU what a GPU would run: autocast's fp32 operations and memory-efficient attention."""
 
@@ -152,7 +163,7 @@ def count_step(
     # What is recomputed in the backward pass runs outside function modes, and must be what the forward pass ran.
     gpu = gpu and not cfg.model.backbone.get('with_cp', False)
     windows.shift_mask.cache_clear()  # real tensors
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'poa_mm')), FakeMode() as fake:
+    with fake_tensors(cfg) as fake:
         model = MODELS.build(cfg.model.to_dict()).train()
         batch = tree_map_only(Tensor, fake.from_tensor, batch)
         dtype = AMP_DTYPES[cfg.optim_wrapper.get('amp_dtype')]

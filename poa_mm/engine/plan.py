@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
 
 from poa_mm.models.poa import POA
 from poa_mm.registry import MODELS
 
 from .fully_sharded import is_divided, parts_of
-from .memory import FakeMode, StepMemory, check_pretraining, count_step, typical_subnet
+from .memory import StepMemory, check_pretraining, count_step, fake_tensors, typical_subnet
 from .optim_wrapper import count_micro_batches
 
 GB = 10**9
@@ -158,7 +157,7 @@ class Planner:
         return count_gathered(self._model())
 
     def _model(self) -> POA:
-        with DefaultScope.overwrite_default_scope(self.cfg.get('default_scope', 'poa_mm')), FakeMode():
+        with fake_tensors(self.cfg):
             return MODELS.build(self.cfg.model.to_dict())
 
     def _plan(self, batch_size: int, with_cp: bool = False, divided: bool = False) -> Plan:

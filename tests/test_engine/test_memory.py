@@ -1,5 +1,6 @@
 """The counted memory of a step against PyTorch's own record of what a real step allocates."""
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,18 @@ def test_parameters_gradients_and_optimizer():
     assert first.student == first.gradients == trained and first.optimizer == 2 * trained
     assert first.teacher == trained + 4 * 6  # mean and standard deviation of the pixels
     assert later.peak <= first.peak and later.activations == first.activations
+
+
+def test_no_warning():
+    """Of the weights' copy for the teacher, which PyTorch calls a bug."""
+    always = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            count_step(config(VIT), 2)
+    finally:
+        torch.set_warn_always(always)
 
 
 def test_counter_by_hand():
