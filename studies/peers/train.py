@@ -1,8 +1,8 @@
 """Trains a ViT with a method of the library lightly, for studies/vit_alone.yaml.
 
-Runs in an environment of its own (``pip install lightly timm``), without poa_mm. Loss, heads and colours of the crops
-are lightly's; network, number and sizes of the crops, images seen, optimizer, schedules, temperature and sizes of the
-heads are those of configs/poa_vit_small.py in the setting of studies/_base_/tiny_vit.yaml.
+Runs in an environment of its own (``pip install lightly timm``), without poa_mm. Losses, heads and colours of the crops
+are lightly's; network, images seen, optimizer, schedules, sizes of the heads, and number and sizes of DINO's crops are
+those of configs/poa_vit_small.py in the setting of studies/_base_/tiny_vit.yaml.
 """
 
 from __future__ import annotations
@@ -14,21 +14,27 @@ from collections.abc import Iterator
 
 import torch
 from lightly.data import LightlyDataset
-from lightly.loss import DINOLoss, SwaVLoss
-from lightly.models.modules import DINOProjectionHead, SwaVProjectionHead, SwaVPrototypes
-from lightly.models.utils import update_momentum
-from lightly.transforms import DINOTransform, SwaVTransform
+from lightly.loss import DINOLoss, KoLeoLoss, NTXentLoss
+from lightly.models.modules.heads import DenseCLProjectionHead, DINOProjectionHead
+from lightly.models.utils import select_most_similar, update_momentum
+from lightly.transforms import DenseCLTransform, DINOTransform
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 HIDDEN, BOTTLENECK, PROTOTYPES = 512, 128, 2048
 FROZEN = 0.4  # share of the steps without training the prototypes
-MOMENTUM = 0.96, 0.99  # of DINO's teacher, at first and at last
-TEMPERATURE = 0.02  # of its targets
+MOMENTUM = 0.99, 1.0  # of DINO's teacher, at first and at last
+TEMPERATURE = 0.04  # of its targets
+KOLEO = 0.1
+QUEUE, QUEUE_TEMPERATURE = 4096, 0.2  # DenseCL's negatives
 
 
 class DINO(nn.Module):
-    """Caron et al., "Emerging properties in self-supervised vision transformers", ICCV 2021."""
+    """Caron et al., "Emerging properties in self-supervised vision transformers", ICCV 2021, with DINOv2's KoLeo loss.
+
+    Without KoLeo, and with the temperature and the fast teacher of our recipe, whose targets are balanced by Sinkhorn,
+    its outputs become uniform here.
+    """
 
     transform = DINOTransform(
         global_crop_size=72, global_crop_scale=(0.32, 1.0), local_crop_size=36, local_crop_scale=(0.05, 0.32),
@@ -42,10 +48,13 @@ class DINO(nn.Module):
         self.backbone, self.head = backbone, heads[0]
         self.teacher = nn.ModuleList([copy.deepcopy(backbone), heads[1]]).requires_grad_(False)
         self.criterion = DINOLoss(PROTOTYPES, warmup_teacher_temp_epochs=0)
+        self.koleo = KoLeoLoss()
 
     def forward(self, views: list[Tensor], progress: float) -> Tensor:
         targets = [self.teacher[1](self.teacher[0](view)) for view in views[:2]]
-        return self.criterion(targets, [self.head(self.backbone(view)) for view in views], teacher_temp=TEMPERATURE)
+        features = [self.backbone(view) for view in views]
+        loss = self.criterion(targets, [self.head(feature) for feature in features], teacher_temp=TEMPERATURE)
+        return loss + KOLEO * sum(self.koleo(feature) for feature in features[:2])
 
     def before_step(self, progress: float) -> None:
         if progress < FROZEN:
@@ -62,40 +71,46 @@ class DINO(nn.Module):
         return self.teacher[0]
 
 
-class SwAV(nn.Module):
-    """Caron et al., "Unsupervised learning of visual features by contrasting cluster assignments", NeurIPS 2020."""
+class DenseCL(nn.Module):
+    """Wang et al., "Dense contrastive learning for self-supervised visual pre-training", CVPR 2021."""
 
-    transform = SwaVTransform(
-        crop_sizes=(72, 36), crop_counts=(2, 4), crop_min_scales=(0.32, 0.05), crop_max_scales=(1.0, 0.32)
-    )
+    transform = DenseCLTransform(input_size=72, min_scale=0.2)
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.head = SwaVProjectionHead(backbone.embed_dim, HIDDEN, BOTTLENECK)
-        self.prototypes = SwaVPrototypes(BOTTLENECK, PROTOTYPES)
-        self.criterion = SwaVLoss()
+        self.student = nn.ModuleList([backbone, *(DenseCLProjectionHead(backbone.embed_dim, HIDDEN) for _ in range(2))])
+        self.teacher = copy.deepcopy(self.student).requires_grad_(False)
+        self.criteria = nn.ModuleList([NTXentLoss(QUEUE_TEMPERATURE, (QUEUE, 128)) for _ in range(2)])
+
+    def embed(self, branch: nn.ModuleList, view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Embedding of the class token (N, C), features and embeddings of the patches (N, L, C)."""
+        backbone, image_head, patch_head = branch
+        tokens = backbone.forward_features(view)
+        return image_head(tokens[:, 0]), tokens[:, 1:], patch_head(tokens[:, 1:])
 
     def forward(self, views: list[Tensor], progress: float) -> Tensor:
-        self.prototypes.normalize()
-        features = [nn.functional.normalize(self.head(self.backbone(view)), dim=1) for view in views]
-        logits = [self.prototypes(feature) for feature in features]
-        return self.criterion(logits[:2], logits[2:])
+        query, features, patches = self.embed(self.student, views[0])
+        with torch.no_grad():
+            key, key_features, key_patches = self.embed(self.teacher, views[1])
+            key_patches = select_most_similar(features, key_features, key_patches)
+        losses = (
+            self.criteria[0](query, key),
+            self.criteria[1](patches.flatten(0, 1), key_patches.flatten(0, 1)),
+        )
+        return sum(losses) / 2
 
     def before_step(self, progress: float) -> None:
-        if progress < FROZEN:
-            for parameter in self.prototypes.parameters():
-                parameter.grad = None
+        pass
 
     def after_step(self, progress: float) -> None:
-        pass
+        update_momentum(self.student, self.teacher, 0.99)
 
     def network(self) -> nn.Module:
         """What is evaluated."""
-        return self.backbone
+        return self.student[0]
 
 
-METHODS = dict(dino=DINO, swav=SwAV)
+METHODS = dict(dino=DINO, densecl=DenseCL)
 
 
 def cosine(progress: float, start: float, end: float) -> float:
