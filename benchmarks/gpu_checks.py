@@ -256,6 +256,7 @@ def widths(s: Setting) -> Iterator[tuple]:
 def processes(s: Setting) -> Iterator[tuple]:
     """What DistributedDataParallel costs in a single process."""
     step = s.step()
+    bare = step.model
     timed(step, 3)
     alone = timed(step, s.steps)[1]
     with tempfile.TemporaryDirectory() as folder:
@@ -264,10 +265,11 @@ def processes(s: Setting) -> Iterator[tuple]:
         try:
             ids = [s.device.index or 0] if s.device.type == 'cuda' else None
             options = dict(broadcast_buffers=False, gradient_as_bucket_view=True)
-            step.model = MMDistributedDataParallel(step.model, device_ids=ids, bucket_cap_mb=100, **options)
+            step.model = MMDistributedDataParallel(bare, device_ids=ids, bucket_cap_mb=100, **options)
             timed(step, 3)
             yield 'step in a process group of one, of the step alone', timed(step, s.steps)[1] / alone, '', 1
         finally:
+            step.model = bare
             dist.destroy_process_group()
 
 
