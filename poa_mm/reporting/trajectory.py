@@ -26,7 +26,7 @@ Reference = Mapping[str, Any]
 KEYS = {'source', 'uniform', 'bands'}
 FLOOR = 0.01  # of a value: the least half-width of a band from runs
 EXACT = 1e-3  # the same for what a config computes; a logged value has the precision of fp32
-PATIENCE = 2  # logged values in a row outside a band that count; a single one may be chance
+PATIENCE = 2  # logged values in a row outside a band that count; a single one may be chance, but not NaN or infinity
 TIMING = (
     'time',
     'data_time',
@@ -176,7 +176,7 @@ def _state(curve: tuple[Sequence[int], Sequence[float]], band: Mapping[str, list
     while start and outside[start - 1]:
         start -= 1
     last, value = points[-1]
-    left = points[start][0] if len(points) - start >= PATIENCE else None
+    left = points[start][0] if len(points) - start >= PATIENCE or not math.isfinite(value) else None
     earlier = [s for s, low, high in zip(band['steps'], band['low'], band['high']) if s < last and low <= value <= high]
     return State(last, value, *map(float, ends[-1]), left, first, max(earlier, default=None) if left else None)
 
