@@ -95,8 +95,14 @@ def _changes(curve: Curve) -> bool:
 
 
 def draw_curves(curves: Mapping[str, Curve], title: str = '', columns: int = 3) -> Figure:
-    """One panel for each group of curves over the steps."""
+    """One panel for each group of curves over the steps.
+
+    Raises:
+        UserError: If there is no group: every value is constant, and none has a panel of its own.
+    """
     groups = group_curves(curves)
+    if not groups:
+        raise UserError(f'there is nothing to draw: {", ".join(curves)} did not change')
     rows = math.ceil(len(groups) / columns)
     figure = Figure(figsize=(4.2 * columns, 2.7 * rows + 0.3), dpi=110, layout='constrained')
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True).flat

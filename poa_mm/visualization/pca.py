@@ -26,7 +26,8 @@ def principal_coordinates(maps: Tensor) -> Tensor:
         torch.manual_seed(0)  # the method is randomised
         _, _, components = torch.pca_lowrank(flat, q=min(6, *flat.shape), niter=4)
     coordinates = (flat - flat.mean(0)) @ components[:, :3]
-    coordinates = F.pad(coordinates / coordinates.std(0).clamp(min=1e-6), (0, 3 - coordinates.shape[1]))
+    deviation = coordinates.std(0, correction=min(1, len(flat) - 1))  # a single patch has none
+    coordinates = F.pad(coordinates / deviation.clamp(min=1e-6), (0, 3 - coordinates.shape[1]))
     return coordinates.view(*maps.shape[:3], 3)
 
 

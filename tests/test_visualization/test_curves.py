@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 import pytest
 
 from poa_mm.commands import curves as command
+from poa_mm.errors import UserError
 from poa_mm.visualization.curves import draw_curves, group_curves, read_curves
 
 
@@ -59,3 +60,6 @@ def test_the_command_writes_a_picture_and_a_page(tmp_path, capsys):
     assert 'To step 2' in page and 'loss 2.5' in page and 'data:image/png' in page
     with pytest.raises(ValueError, match='holds no curves'):
         command.run(parser.parse_args([str(tmp_path / 'other')]))
+    write(tmp_path / 'flat', '20260101_000000', [dict(speed=2.5, size=1, step=s) for s in (1, 2)])
+    with pytest.raises(UserError, match='nothing to draw: speed, size did not change'):
+        command.run(parser.parse_args([str(tmp_path / 'flat')]))

@@ -24,6 +24,11 @@ def test_coordinates_are_those_of_scikit_learn():
     np.testing.assert_allclose(found.reshape(-1, 3) * signs, expected, atol=1e-3)
 
 
+def test_a_single_patch_has_a_colour():
+    assert principal_coordinates(torch.randn(1, 1, 1, 8)).tolist() == [[[[0, 0, 0]]]]
+    draw_pca(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), [('a', torch.randn(1, 1, 1, 8))])
+
+
 def test_alignment_undoes_a_rotation_and_a_swap():
     torch.manual_seed(0)
     reference = torch.randn(2, 6, 6, 3)
