@@ -4,7 +4,8 @@ Each names the packages that fill it, so a config finds a class without importin
 of ours: MMEngine warns where a default scope has no registry of the kind.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from inspect import isclass
 from typing import Any
 
 from mmengine import registry as root
@@ -13,6 +14,7 @@ from mmengine.registry import Registry
 from poa_mm.errors import UserError
 
 SCOPES = ('', 'poa_mm', 'mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg')
+LAYERS = ('torch.nn.modules.', 'mmcv.cnn.bricks.', 'mmcv.ops.', 'mmpretrain.models.utils.norm')
 
 
 def _child(name: str, *locations: str) -> Registry:
@@ -37,25 +39,36 @@ VISBACKENDS = _child('VISBACKENDS', 'poa_mm.visualization')
 VISUALIZERS = _child('VISUALIZERS', 'poa_mm.visualization')
 
 
-def check_registered(node: Any, where: str) -> None:
-    """Refuse types that a registry would have to import: ``type='subprocess.Popen'`` is any function of any module.
+def check_types(
+    node: Any,
+    where: str,
+    allows: Callable[[type], bool] = lambda cls: False,
+    registries: Sequence[Registry] = (MODELS,),
+) -> None:
+    """Refuse types that a config out of a file of others may not name: a registry builds any function by its path.
 
-    For configs out of files of others; a user's own config may name whatever there is.
+    A user's own config may name whatever there is.
 
     Args:
         node: A config, or a part of it.
         where: Its origin, for the message.
+        allows: Whether a registered class may be named; plain layers (``'GN'``, ``'GELU'``) always may.
+        registries: That build it.
 
     Raises:
-        UserError: A ``type`` is neither a registered name nor such a name after the one of a toolbox.
+        UserError: A ``type`` is not the name of such a class, alone or after the name of a toolbox.
     """
     for kind in _types(node):
-        name = str(kind).rpartition('.')
-        if not isinstance(kind, str) or name[0] not in SCOPES or not _is_registered(name[2]):
+        scope, _, name = str(kind).rpartition('.')
+        known = isinstance(kind, str) and scope in SCOPES
+        found = [cls for registry in registries for cls in _registered(registry, name)] if known else []
+        if not found:
             raise UserError(
-                f'{where} names the type {kind!r}, which is not in the registry of models; if it is a class from '
-                'outside poa_mm, also give a config file that has it in custom_imports'
+                f'{where} names the type {kind!r}, which is not in the registry of {registries[0].name}s; if it is a '
+                'class from outside poa_mm, also give a config file that has it in custom_imports'
             )
+        if not all(isclass(cls) and (cls.__module__.startswith(LAYERS) or allows(cls)) for cls in found):
+            raise UserError(f'{where} names the type {kind!r}, which a file may not name there')
 
 
 def _types(node: Any) -> Iterator[Any]:
@@ -66,11 +79,11 @@ def _types(node: Any) -> Iterator[Any]:
             yield from _types(child)
 
 
-def _is_registered(name: str) -> bool:
-    MODELS.import_from_location()
-    registries = [MODELS.root]
+def _registered(registry: Registry, name: str) -> Iterator[Any]:
+    """What a registry's whole tree has under a name: a toolbox may build with the registry of another."""
+    registry.import_from_location()
+    registries = [registry.root]
     for registry in registries:
         if name in registry.module_dict:
-            return True
+            yield registry.module_dict[name]
         registries += registry.children.values()
-    return False

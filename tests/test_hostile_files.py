@@ -21,9 +21,12 @@ from torch import nn
 
 from poa_mm.engine.weights_check import check_weights
 from poa_mm.errors import UserError
-from poa_mm.extraction import export_subnet, load_pretrained, open_network
+from poa_mm.evaluation.classifiers import open_classifiers
+from poa_mm.evaluation.comparison import EvalOptions, open_comparison
+from poa_mm.extraction import ExtractedNetwork, export_subnet, load_pretrained, open_network
 from poa_mm.files.checkpoint_loader import load_checkpoint
-from poa_mm.registry import MODELS
+from poa_mm.registry import DATASETS, MODELS
+from poa_mm.visualization.networks import open_heads
 from tests.helpers.hostile import PAYLOADS, RUN_WHERE_TRUSTED
 from tests.helpers.networks import VIT
 
@@ -165,6 +168,73 @@ def test_what_a_run_needs_is_read_as_torch_reads_it(valid, tmp_path):
     assert type(history) is HistoryBuffer and history.mean() == 0.75 and history.max_length == 1000000
     (tmp_path / 'iter.pth').write_bytes(b'')  # nothing is mapped from it any more
     assert found['state_dict']['teacher.backbone.pos_embed'].isfinite().all()
+
+
+RUNS = dict(type='runs')
+
+
+def in_backbone(valid, path):
+    save_config(valid, path, dict(type='POA', backbone=RUNS))
+    open_network(path)
+
+
+def in_layer(valid, path):
+    save_config(valid, path, dict(type='POA', backbone=dict(VIT, norm_cfg=[RUNS])))
+    open_network(path)
+
+
+def in_head(valid, path):
+    weights = {**valid['state_dict'], 'teacher.head.heads.0.weight': torch.zeros(1)}
+    save_config(dict(valid, state_dict=weights), path, dict(type='POA', backbone=VIT, head=RUNS))
+    open_heads(path, 64)
+
+
+def in_classifier(valid, path):
+    levels = dict(mean=[0.0] * 3, std=[1.0] * 3, to_rgb=True)
+    save_config(valid, path, dict(type='ImageClassifier', backbone=RUNS, data_preprocessor=levels))
+    open_classifiers(EvalOptions(Config(), [str(path)], options=dict(val='val')), 'robustness', {})
+
+
+def in_data(valid, path):
+    save_config(valid, path, dict(type='POA', backbone=VIT), knn=dict(train=RUNS, val=RUNS))
+    open_comparison(EvalOptions(Config(), [str(path)]), 'knn', {})
+
+
+def in_extracted(valid, path, **changes):
+    torch.save(valid, path)
+    backbone, source = load_pretrained(path)
+    file = export_subnet(backbone, '32x4', path.parent, source)
+    contents = torch.load(file)
+    contents['meta']['config'].update(changes or RUNS)
+    torch.save(contents, file)
+    ExtractedNetwork.load(file)
+
+
+def in_layer_of_extracted(valid, path):
+    in_extracted(valid, path, norm_cfg=RUNS)
+
+
+def of_another_package(valid, path):
+    in_extracted(valid, path, type='torchvision.VisionTransformer')
+
+
+def save_config(valid, path, model, **sections):
+    cfg = Config(dict(model=model, **sections))
+    torch.save(dict(valid, meta=dict(valid['meta'], cfg=cfg.pretty_text)), path)
+
+
+@pytest.mark.parametrize(
+    'where',
+    [in_backbone, in_layer, in_head, in_classifier, in_data, in_extracted, in_layer_of_extracted, of_another_package],
+)
+def test_a_config_in_a_file_names_no_function(where, valid, tmp_path, monkeypatch):
+    """Registries hold functions too: mmpretrain's AutoModelForCausalLM runs what a folder of its argument holds."""
+    called = []
+    for registry in (MODELS.root, DATASETS.root):
+        monkeypatch.setitem(registry.module_dict, 'runs', lambda **arguments: called.append(arguments))
+    with pytest.raises(UserError, match=r'a file may not|must be that of a toolbox|of a known family'):
+        where(copy.deepcopy(valid), tmp_path / 'iter_12.pth')
+    assert not called
 
 
 def test_parts_that_nothing_reads_are_left_out(valid, tmp_path):

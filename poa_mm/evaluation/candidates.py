@@ -81,12 +81,22 @@ def gather_candidates(
             network = partial(backbone.image_features, subnet=subnet)
             params = count_params(backbone, subnet)
             found.append(Candidate(kind, backbone.space.name(subnet), network, subnet, params, backbone, file))
-    names = Counter((candidate.kind, candidate.name) for candidate in found)
-    found = [c if names[c.kind, c.name] > 1 or c.kind == 'extracted' else replace(c, file='') for c in found]
-    if len({candidate.key for candidate in found}) < len(found):
-        raise UserError('a file is given twice')
+    found = name_apart(found)
     if thumbnails:
         found.append(Candidate('thumbnails', '8x8 pixels', thumbnail_features))
+    return found
+
+
+def name_apart(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates, with their file only where another one has the kind and name, or they are extracted.
+
+    Raises:
+        UserError: If a file is given twice.
+    """
+    names = Counter((c.kind, c.name) for c in candidates)
+    found = [c if names[c.kind, c.name] > 1 or c.kind == 'extracted' else replace(c, file='') for c in candidates]
+    if len({candidate.key for candidate in found}) < len(found):
+        raise UserError('a file is given twice')
     return found
 
 

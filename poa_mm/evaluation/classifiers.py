@@ -12,11 +12,20 @@ from mmengine.config import Config
 from poa_mm.errors import UserError
 from poa_mm.extraction.checkpoint import read_config
 from poa_mm.files import load_weights
-from poa_mm.registry import MODELS
+from poa_mm.registry import MODELS, check_types
 
-from .candidates import Candidate
+from .candidates import Candidate, name_apart
 from .comparison import Comparison, EvalOptions, merge_settings, open_images
 from .images import open_split_pair
+
+# Where the parts of a classifier may come from; mmdet has a GlobalAveragePooling too. TIMMBackbone downloads what its
+# config names.
+PARTS = tuple(
+    f'{toolbox}.models.{part}'
+    for toolbox in ('mmpretrain', 'mmdet', 'mmseg', 'poa_mm')
+    for part in ('backbones', 'necks', 'heads', 'losses', 'reid', 'classifiers.image', 'utils')
+)
+REFUSED = ('TIMMBackbone',)
 
 
 def open_classifiers(inputs: EvalOptions, name: str, defaults: Mapping[str, Any]) -> Comparison:
@@ -41,7 +50,7 @@ def open_classifiers(inputs: EvalOptions, name: str, defaults: Mapping[str, Any]
     options = dict(interpolation=images[0]['interpolation'], **own) | inputs.options
     settings = merge_settings(inputs.cfg, name, defaults, None, options, learns=False)
     _, val = open_split_pair(settings.pop('train', None), settings.pop('val', None), learns=False)
-    candidates = [candidate for candidate, _ in opened]
+    candidates = name_apart([candidate for candidate, _ in opened])
     for candidate in candidates:
         candidate.network.func.to(inputs.device).eval()
     return Comparison(
@@ -67,18 +76,33 @@ def _open(file: Path) -> tuple[Candidate, dict[str, Any]]:
     pixels = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
     if not (pixels.get('mean') and pixels.get('std') and pixels.get('to_rgb')):
         raise UserError(f'{file} does not say mean and std of RGB images in its data_preprocessor')
-    model = MODELS.build({**cfg.model.to_dict(), '_scope_': 'mmpretrain', 'data_preprocessor': None, 'train_cfg': None})
+    model_cfg = {**without_init(cfg.model.to_dict()), 'data_preprocessor': None, 'train_cfg': None}
+    check_types(model_cfg, f'the config in {file}', is_part)
+    model = MODELS.build({'_scope_': 'mmpretrain', **model_cfg})
     try:
         model.load_state_dict(contents['state_dict'])
     except (KeyError, RuntimeError) as error:
         raise UserError(f'{file} does not hold the weights of its config: {str(error).splitlines()[-1]}') from error
     params = sum(parameter.numel() for parameter in model.parameters())
-    candidate = Candidate('trained', f'{file.parent.name}/{file.stem}', partial(model, mode='tensor'), params=params)
+    name = f'{file.parent.name}/{file.stem}'
+    candidate = Candidate('trained', name, partial(model, mode='tensor'), params=params, file=str(file))
     steps = {step.get('type'): step for step in _pipeline(cfg)}
     resize = steps.get('ResizeEdge', {})
     images = dict(crop=steps.get('CenterCrop', {}).get('crop_size'), resize=resize.get('scale'))
     images['interpolation'] = resize.get('interpolation', 'bilinear')  # mmpretrain's default
     return candidate, dict(images, mean=list(pixels.mean), std=list(pixels.std))
+
+
+def is_part(cls: type) -> bool:
+    """Whether a class is a part of a classifier that a file may name."""
+    return cls.__module__.startswith(PARTS) and cls.__name__ not in REFUSED
+
+
+def without_init(node: Any) -> Any:
+    """A config without its initialisations, which the weights of a checkpoint replace."""
+    if isinstance(node, Mapping):
+        return {key: without_init(value) for key, value in node.items() if key != 'init_cfg'}
+    return type(node)(map(without_init, node)) if isinstance(node, list | tuple) else node
 
 
 def _pipeline(cfg: Config) -> list[Mapping[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +17,15 @@ from mmengine.logging import print_log
 
 from poa_mm.errors import UserError
 from poa_mm.extraction import LoadedNetwork, build_backbone, config_inputs, open_network, resolve_inputs, short_side
+from poa_mm.registry import DATASETS, TRANSFORMS, check_types
 from poa_mm.reporting.records import versions
 
 from .candidates import Candidate, gather_candidates
 from .features import FeatureReader, Network
 from .images import EvalImages, describe, open_split_pair
 
+# What the config inside a file may read images with; mmpretrain's CIFAR, for one, unpickles.
+DATA = ('poa_mm.datasets.', 'mmcv.transforms.')
 DATA_SETTINGS = ('train', 'val', 'resize', 'crop', 'interpolation')
 
 
@@ -181,7 +185,7 @@ def open_comparison(inputs: EvalOptions, name: str, defaults: Mapping[str, Any],
         UserError: If a file or the data are missing, a setting makes no sense, or the networks expect different images.
     """
     networks = [open_network(file, inputs.cfg, inputs.branch) for file in inputs.files]
-    cfg = _own_config(inputs.cfg, networks)
+    cfg = _own_config(inputs, networks, name)
     seed = inputs.seed
     if seed is None:
         seed = cfg.get('randomness', {}).get('seed') or 0  # a config may say None
@@ -209,13 +213,22 @@ def open_images(dataset: BaseDataset, settings: Mapping[str, Any]) -> EvalImages
     return EvalImages(dataset, settings['resize'], settings['crop'], settings['interpolation'])
 
 
-def _own_config(cfg: Config, networks: Sequence[LoadedNetwork]) -> Config:
-    """The pre-training config given to the command; without one, that of the first checkpoint, updated by ``cfg``."""
-    own = next((network.cfg for network in networks if network.cfg is not None), None)
-    if 'model' in cfg or own is None:
-        return cfg
-    merged = Config(own.to_dict())
-    merged.merge_from_dict(cfg.to_dict())
+def _own_config(inputs: EvalOptions, networks: Sequence[LoadedNetwork], name: str) -> Config:
+    """The pre-training config given to the command; without one, that of the first checkpoint, updated by its options.
+
+    Raises:
+        UserError: The protocol's images are those of the checkpoint's config, by a type that a file may not name.
+    """
+    own = next((network for network in networks if network.cfg is not None), None)
+    if 'model' in inputs.cfg or own is None:
+        return inputs.cfg
+    for section, key in itertools.product((name, 'knn'), ('train', 'val')):
+        if key not in inputs.options:
+            described = (own.cfg.get(section) or {}).get(key)
+            where = f'{section}.{key} of the config in {own.source["file"]}'
+            check_types(described, where, lambda cls: cls.__module__.startswith(DATA), (DATASETS, TRANSFORMS))
+    merged = Config(own.cfg.to_dict())
+    merged.merge_from_dict(inputs.cfg.to_dict())
     return merged
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from poa_mm.errors import UserError
 from poa_mm.files import differing_shapes, first_non_finite, load_weights
 from poa_mm.models.backbones import ElasticBackbone
-from poa_mm.registry import MODELS, check_registered
+from poa_mm.registry import MODELS, check_types
 
 from .extracted import is_extracted
 from .inputs import config_inputs, describe_data
@@ -56,10 +56,10 @@ def load_pretrained(
     meta = contents['meta']
     own_cfg = read_config(meta['cfg']) if isinstance(meta.get('cfg'), str) else None
     if own_cfg is not None:
-        model = own_cfg.get('model') or {}
-        for part in ('backbone', 'data_preprocessor'):
-            # init_cfg is not used: the weights are those of the checkpoint.
-            check_registered({**(model.get(part) or {}), 'init_cfg': None}, f'the config in {checkpoint}')
+        backbone_cfg = (own_cfg.get('model') or {}).get('backbone') or {}
+        # init_cfg is not used: the weights are those of the checkpoint.
+        named = {**backbone_cfg, 'init_cfg': None}
+        check_types(named, f'the config in {checkpoint}', lambda cls: issubclass(cls, ElasticBackbone))
     elif cfg is None:
         raise UserError(f'{checkpoint} holds no config: give the config that it was trained with')
     backbone = build_backbone(own_cfg or cfg)

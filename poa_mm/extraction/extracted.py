@@ -14,7 +14,8 @@ from torch import Tensor
 from poa_mm.elastic import Subnet, collect_slice_rules, slice_state_dict
 from poa_mm.errors import UserError
 from poa_mm.files import load_weights, write_atomically, write_text
-from poa_mm.models.backbones import ElasticBackbone
+from poa_mm.models.backbones import ElasticBackbone, find_family
+from poa_mm.registry import SCOPES, check_types
 from poa_mm.version import __version__
 
 from .formats import network_config, network_weights
@@ -151,6 +152,11 @@ class ExtractedNetwork:
             raise UserError(f'{path} lacks {", ".join(missing)}: extract it again with this version of poa_mm')
         try:
             network = cls(**{key: value for key, value in meta.items() if key in fields})
+            # The toolbox of its class may not be imported here.
+            if network.config['type'].rpartition('.')[0] not in SCOPES:
+                raise UserError(f'the type of its config must be that of a toolbox, got {network.config["type"]!r}')
+            find_family(network.config)
+            check_types(list(network.config.values()), 'its config')
         except UserError as error:
             raise UserError(f'{path}: {error}') from error
         prefix = network.file_prefix

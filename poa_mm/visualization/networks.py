@@ -19,7 +19,7 @@ from poa_mm.extraction.checkpoint import read_config
 from poa_mm.files import load_weights
 from poa_mm.models.backbones import ElasticBackbone
 from poa_mm.models.heads import MultiPrototypeHead
-from poa_mm.registry import MODELS, check_registered
+from poa_mm.registry import MODELS, check_types
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def open_heads(
         if head_cfg is None:
             heads[kind] = heads['image']
             continue
-        check_registered(head_cfg, f'the config in {file}')
+        check_types(head_cfg, f'the config in {file}', lambda cls: issubclass(cls, MultiPrototypeHead))
         head = MODELS.build({'_scope_': 'poa_mm', 'embed_dims': width, **head_cfg})
         own = {k.removeprefix(f'{prefix}{part}.'): v for k, v in weights.items() if k.startswith(f'{prefix}{part}.')}
         head.load_state_dict(own)
