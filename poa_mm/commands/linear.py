@@ -3,6 +3,8 @@
 from argparse import ArgumentParser, Namespace
 from functools import partial
 
+from poa_mm.arguments import result_file_ending
+
 from .protocol import add_protocol_arguments, run_protocol
 
 
@@ -24,7 +26,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         help='compute the features of the centre crops once and keep them, instead of random crops',
     )
     parser.add_argument(
-        '--save', metavar='FILE.pth', help='file for the state and for the best classifiers (default: not kept)'
+        '--save',
+        type=result_file_ending('.pth'),
+        metavar='FILE.pth',
+        help='file for the state and for the best classifiers (default: not kept)',
     )
     parser.add_argument('--save-interval', type=int, default=1000, help='iterations between two saves (default: 1000)')
     parser.add_argument('--resume', action='store_true', help='continue from the file of --save if it exists')

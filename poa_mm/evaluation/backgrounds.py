@@ -119,7 +119,7 @@ def _open(
     comparison = open_comparison(inputs, 'backgrounds', BACKGROUNDS_DEFAULTS, learns=False)
     settings = comparison.settings
     if classifiers:
-        networks = with_classifiers(comparison, classifiers)
+        networks = with_classifiers(comparison, classifiers, same_classes=False)
         comparison.candidates = [replace(c, network=networks[c.key]) for c in comparison.candidates]
         return comparison, f'linear classifiers of {classifiers}', {c.key: _by_logits for c in comparison.candidates}
     if gallery is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -128,11 +128,24 @@ def open_split_pair(
     pair = [open_dataset(d) if isinstance(d, Mapping) else open_class_folders(d) for d in (train, val) if d]
     if len(pair) == 1:
         return None, pair[0]
-    classes = [dataset.metainfo.get('classes') for dataset in pair]
-    if all(classes) and tuple(classes[0]) != tuple(classes[1]):
-        odd = sorted(set(classes[0]) ^ set(classes[1]))[:5]
+    check_same_classes(*(dataset.metainfo.get('classes') for dataset in pair), 'train and val')
+    return pair[0], pair[1]
+
+
+def check_same_classes(one: Sequence[str] | None, other: Sequence[str] | None, what: str) -> None:
+    """Check that two lists of classes are the same, in the same order.
+
+    Args:
+        one: Names; ``None`` or empty where they are not known, which fits everything.
+        other: The same.
+        what: What the two lists are of, for the message.
+
+    Raises:
+        UserError: If they are not.
+    """
+    if one and other and tuple(one) != tuple(other):
+        odd = sorted(set(one) ^ set(other))[:5]
         raise UserError(
-            f'train and val must have the same classes, but have {len(classes[0])} and {len(classes[1])}; '
+            f'{what} must have the same classes, but have {len(one)} and {len(other)}; '
             f'for example, only one of them has {", ".join(map(str, odd)) or "this order"}'
         )
-    return pair[0], pair[1]

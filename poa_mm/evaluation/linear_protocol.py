@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,12 @@ from torch.utils.data import DataLoader
 from poa_mm.datasets.sampler import SeededInfiniteSampler
 from poa_mm.errors import UserError
 from poa_mm.files import load_weights, write_atomically
+from poa_mm.models.backbones import ElasticBackbone
 from poa_mm.reporting.tables import spans
 
 from .comparison import Comparison, EvalOptions, open_comparison
 from .features import FeatureReader, progress_bar
-from .images import EvalImages, TrainImages
+from .images import EvalImages, TrainImages, check_same_classes
 from .linear import (
     LEARNING_RATES,
     MOMENTUM,
@@ -47,7 +50,7 @@ def run_linear(
 
     Args:
         inputs: Arguments of the command.
-        save: File for the state, and at the end for the best classifiers.
+        save: File for the state, and at the end for the best classifiers; one that another run wrote is replaced.
         resume: Whether to continue from that file if it exists.
         save_interval: Iterations between two savings.
 
@@ -55,8 +58,8 @@ def run_linear(
         The content of a result file, of plain Python types.
 
     Raises:
-        UserError: If a file or the data are missing, a setting makes no sense, features are not finite, or the saved
-            state is of other settings.
+        UserError: If a file or the data are missing, a setting makes no sense, features are not finite, ``save`` is a
+            file of something else, or the saved state is of other settings, weights or classes.
     """
     if inputs.thumbnails:
         raise UserError('linear probing needs networks, it does not take --thumbnails')
@@ -86,8 +89,8 @@ def run_linear(
 
 def _check(settings: dict[str, Any], save_interval: int) -> None:
     settings['learning_rates'] = rates = [float(rate) for rate in settings['learning_rates']]
-    if not rates or min(rates) <= 0 or len(set(rates)) < len(rates):
-        raise UserError(f'learning rates must be positive and different, got {rates}')
+    if not rates or not all(0 < rate < math.inf for rate in rates) or len(set(rates)) < len(rates):
+        raise UserError(f'learning rates must be positive, finite and different, got {rates}')
     for name, value in dict(settings, save_interval=save_interval).items():
         if name in ('iters', 'total_batch', 'save_interval') and value < 1:
             raise UserError(f'{name} must be at least 1, got {value}')
@@ -229,11 +232,18 @@ class SavedTraining:
         trainer: Its state.
         path: ``None``: nothing is saved.
         interval: Iterations between two savings.
+
+    Raises:
+        UserError: If the file exists and ``poa linear`` did not write it.
     """
 
     def __init__(self, comparison: Comparison, trainer: GridTrainer, path: str | Path | None, interval: int) -> None:
-        self.trainer, self.interval = trainer, interval
+        self.comparison, self.trainer, self.interval = comparison, trainer, interval
         self.path = None if path is None else Path(path)
+        if self.path is None:
+            return
+        if self.path.exists():
+            read_saved(self.path)
         keys = ('iters', 'learning_rates', 'cached', 'resize', 'crop', 'interpolation')
         self.meta = dict(
             {key: comparison.settings[key] for key in keys},
@@ -242,6 +252,13 @@ class SavedTraining:
             classes=comparison.classes,
             train_images=len(comparison.train),
             networks=list(trainer.grids),
+            features=list(dict.fromkeys(kind for grid in trainer.grids.values() for kind in grid.kinds)),
+        )
+        # What the classifiers belong to; files may be moved, so they are recorded, but the weights are compared.
+        self.origin = dict(
+            files=[source['file'] for source in comparison.sources],
+            weights=checksums(comparison),
+            classes=class_names(comparison.train),
         )
 
     def save(self, step: int, best: dict[str, dict] | None = None) -> None:
@@ -249,7 +266,7 @@ class SavedTraining:
         if self.path is None:
             return
         if is_main_process():
-            content = dict(meta=self.meta, step=step, **self.trainer.state_dict())
+            content = dict(meta=self.meta, origin=self.origin, step=step, **self.trainer.state_dict())
             if best is not None:
                 content['best'] = best
             write_atomically(self.path, lambda file: torch.save(content, file))
@@ -259,7 +276,7 @@ class SavedTraining:
         """Restore the classifiers; returns the number of iterations done.
 
         Raises:
-            UserError: If the file was written with other settings.
+            UserError: If the file was written with other settings, weights or classes.
         """
         if not self.path.is_file():
             print_log(f'nothing to resume: {self.path} does not exist', 'current', logging.WARNING)
@@ -268,17 +285,56 @@ class SavedTraining:
         for key, value in self.meta.items():
             if content['meta'].get(key) != value:
                 raise UserError(f'{self.path} was saved with {key} {content["meta"].get(key)}, not {value}')
+        check_weights(content, self.path, self.comparison)
+        check_same_classes(content['origin']['classes'], self.origin['classes'], f'{self.path} and the data')
         self.trainer.load_state_dict(content)
         return content['step']
 
 
 def read_saved(path: str | Path) -> dict[str, Any]:
-    """What ``tools/linear.py --save`` wrote.
+    """What ``poa linear --save`` wrote.
 
     Raises:
         UserError: If the file does not exist or holds something else.
     """
     content = load_weights(path)
-    if not {'meta', 'step', 'grids', 'optimizer', 'scheduler'} <= content.keys():
-        raise UserError(f'{path} holds no classifiers of tools/linear.py of this version')
+    if not {'meta', 'origin', 'step', 'grids', 'optimizer', 'scheduler'} <= content.keys():
+        raise UserError(f'{path} holds no classifiers of this version of poa linear')
     return content
+
+
+def check_weights(content: Mapping[str, Any], path: str | Path, comparison: Comparison) -> None:
+    """Check that classifiers were trained on the weights that the networks of a comparison have.
+
+    Args:
+        content: What :func:`read_saved` returns.
+        path: The file.
+        comparison: Networks without a classifier are left out.
+
+    Raises:
+        UserError: If one was trained on others.
+    """
+    origin = content['origin']
+    for key, checksum in checksums(comparison).items():
+        if origin['weights'].get(key, checksum) != checksum:
+            files = ', '.join(origin['files']) or 'untrained networks'
+            raise UserError(f'{path} was trained on {files}, where {key} has other weights')
+
+
+def checksums(comparison: Comparison) -> dict[str, str]:
+    """By key of every network a checksum of the weights that its features come from."""
+
+    @cache  # a backbone has many sub-networks
+    def checksum(backbone: ElasticBackbone) -> str:
+        digest = hashlib.sha256()
+        for tensor in backbone.state_dict().values():
+            digest.update(tensor.cpu().flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    return {candidate.key: checksum(candidate.backbone) for candidate in comparison.candidates}
+
+
+def class_names(images: EvalImages) -> list[str] | None:
+    """Names of the classes in order; ``None`` if the data set does not name them."""
+    names = images.dataset.metainfo.get('classes')
+    return list(names) if names else None

@@ -19,9 +19,10 @@ from .classifiers import open_classifiers
 from .comparison import Comparison, EvalOptions, open_comparison
 from .corruptions import divisors, occlude, orders, shuffle
 from .features import FeatureReader, Network
+from .images import check_same_classes
 from .knn import NeighbourSearch, check_ks, neighbour_accuracy, search_gallery
 from .linear import check_features, probe_features
-from .linear_protocol import read_saved
+from .linear_protocol import check_weights, class_names, read_saved
 
 RATIOS = tuple(i / 10 for i in range(11))
 ROBUSTNESS_DEFAULTS = dict(ratios=RATIOS, patches=None, grids=None, k=20, temperature=0.07)
@@ -70,7 +71,7 @@ def run_robustness(inputs: EvalOptions, classifiers: str | Path | None = None, t
 
     Args:
         inputs: Arguments of the command.
-        classifiers: What ``tools/linear.py --save`` wrote for these networks; ``None`` for k-NN, whose gallery is
+        classifiers: What ``poa linear --save`` wrote for these networks; ``None`` for k-NN, whose gallery is
             not corrupted.
         trained: Whether the files are checkpoints of whole classifiers.
 
@@ -79,7 +80,7 @@ def run_robustness(inputs: EvalOptions, classifiers: str | Path | None = None, t
 
     Raises:
         UserError: If a file or the data are missing, a setting makes no sense, or the classifiers are of other
-            networks.
+            networks or classes.
     """
     if trained and (classifiers or inputs.untrained):
         raise UserError('--trained takes neither --classifiers nor --untrained')
@@ -168,19 +169,25 @@ def _by_neighbours(comparison: Comparison, corrupted: partial) -> tuple[dict, di
     return accuracy, judge.all_unreadable()
 
 
-def with_classifiers(comparison: Comparison, path: str | Path) -> dict[str, Network]:
+def with_classifiers(comparison: Comparison, path: str | Path, same_classes: bool = True) -> dict[str, Network]:
     """Every network of a comparison with its linear classifier: from images to logits (N, classes).
 
     Args:
         comparison: Of elastic or extracted networks.
         path: What ``poa linear --save`` wrote for these networks.
+        same_classes: Whether the images that it was trained on must have the classes of the validation images.
 
     Raises:
-        UserError: If the file is of an unfinished run, or lacks one of the networks.
+        UserError: If the file is of an unfinished run, lacks one of the networks, or was trained on other weights of
+            it, or on other classes.
     """
-    saved = read_saved(path).get('best')
+    content = read_saved(path)
+    saved = content.get('best')
     if saved is None:
-        raise UserError(f'{path} is of a run of tools/linear.py that is not finished')
+        raise UserError(f'{path} is of a run of poa linear that is not finished')
+    check_weights(content, path, comparison)
+    if same_classes:
+        check_same_classes(content['origin']['classes'], class_names(comparison.val), f'{path} and the data')
     networks = {}
     for candidate in comparison.candidates:
         if candidate.key not in saved:

@@ -1,6 +1,7 @@
 """The command line ``poa linear``: at once and in two halves."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def place(tmp_path, monkeypatch):
         parameter.data += 0.2 * torch.randn_like(parameter)
     weights = {f'teacher.backbone.{k}': v for k, v in backbone.state_dict().items()}
     torch.save(dict(meta=dict(cfg=cfg.pretty_text, iter=5, seed=4), state_dict=weights), 'iter_5.pth')
+    weights['teacher.backbone.ln1.bias'] = weights['teacher.backbone.ln1.bias'] + 1
+    torch.save(dict(meta=dict(cfg=cfg.pretty_text, iter=9, seed=4), state_dict=weights), 'iter_9.pth')
     weights['teacher.backbone.ln1.bias'] = weights['teacher.backbone.ln1.bias'] * float('nan')
     torch.save(dict(meta=dict(cfg=cfg.pretty_text, iter=5, seed=4), state_dict=weights), 'broken.pth')
     rng = np.random.default_rng(0)
@@ -90,6 +93,39 @@ def test_result_and_resume(place, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         run(*common, '--save', 'half.pth', '--resume', '--iters', 20, '--out', 'x.json')
     assert 'half.pth was saved with iters 12, not 20' in capsys.readouterr().err.splitlines()[-1]
+    with pytest.raises(SystemExit):
+        run(*common, '--save', 'half.pth', '--resume', '--features', 'all', '--out', 'x.json')
+    expected = "half.pth was saved with features ['last', 'all', 'last + mean patch', 'all + mean patch'], not ['all']"
+    assert expected in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_classifiers_belong_to_weights_and_classes(place, capsys):
+    """The checkpoint may be moved; a file of the same name with other weights is another checkpoint."""
+    few = ['--subnets', '16x2', '--iters', 2, '--features', 'last', '--save', 'probes.pth', '--out', 'out.json']
+    before = run('tiny.py', 'iter_5.pth', *few)
+    Path('moved').mkdir()
+    Path('iter_5.pth').rename('moved/renamed.pth')
+    assert run('tiny.py', 'moved/renamed.pth', *few, '--resume')['results'] == before['results']
+    Path('iter_9.pth').rename('iter_5.pth')
+    judge = ['--classifiers', 'probes.pth', '--subnets', '16x2', '--ratios', '0', '--grids', '1']
+    main(['robustness', 'tiny.py', 'moved/renamed.pth', *judge, '--workers', '0'])
+    for split in ('train', 'val'):
+        shutil.copytree(split, f'pale_{split}')
+        Path(f'pale_{split}/light').rename(f'pale_{split}/pale')
+    shutil.copytree('val', 'three')
+    shutil.copytree('val/dark', 'three/other')
+    moved, pale = ['tiny.py', 'moved/renamed.pth'], ['--train', 'pale_train', '--val', 'pale_val']
+    weights = 'probes.pth was trained on moved/renamed.pth, where pretrained 16x2 has other weights'
+    classes = 'probes.pth and the data must have the same classes, but have 2 and'
+    for command, message in [
+        (['linear', 'tiny.py', 'iter_5.pth', *few, '--resume'], weights),
+        (['robustness', 'tiny.py', 'iter_5.pth', *judge], weights),
+        (['linear', *moved, *few, '--resume', *pale], f'{classes} 2; for example, only one of them has light, pale'),
+        (['robustness', *moved, *judge, '--val', 'three'], f'{classes} 3; for example, only one of them has other'),
+    ]:
+        with pytest.raises(SystemExit):
+            main([*map(str, command), '--workers', '0'])
+        assert message in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_cached_features_and_extracted_file(place):
@@ -106,14 +142,23 @@ def test_cached_features_and_extracted_file(place):
     [
         (['tiny.py', 'broken.pth'], 'broken.pth is of a run that failed: ln1.bias of the teacher holds NaN'),
         (['tiny.py', 'iter_5.pth', '--resume'], '--resume needs --save FILE.pth'),
-        (['tiny.py', 'iter_5.pth', '--save', 'iter_5.pth', '--resume'], 'holds no classifiers of tools/linear.py'),
+        (['tiny.py', 'iter_5.pth', '--save', 'iter_5.pth', '--resume'], 'iter_5.pth holds no classifiers of'),
+        (['tiny.py', 'iter_5.pth', '--save', 'iter_5.pth'], 'iter_5.pth holds no classifiers of this version of poa'),
+        (['tiny.py', 'iter_5.pth', '--save', 'folder.pth'], 'folder.pth is a folder'),
+        (['tiny.py', 'iter_5.pth', '--save', ''], "argument --save: must end in .pth, got ''"),
+        (['tiny.py', 'iter_5.pth', '--save', 'tiny.py'], "argument --save: must end in .pth, got 'tiny.py'"),
         (['tiny.py', 'iter_5.pth', '--iters', '0'], 'iters must be at least 1, got 0'),
         (['tiny.py', 'iter_5.pth', '--learning-rates', '0.1', '0'], 'learning rates must be positive'),
+        (['tiny.py', 'iter_5.pth', '--learning-rates', '0.1', 'inf'], 'learning rates must be positive, finite'),
+        (['tiny.py', 'iter_5.pth', '--learning-rates', 'nan'], 'learning rates must be positive, finite'),
         (['tiny.py', 'iter_5.pth', '--cfg-options', 'linear.k=3'], "linear of tiny.py has unknown keys ['k']"),
     ],
 )
 def test_errors_are_one_line(place, capsys, arguments, message):
+    Path('folder.pth').mkdir()
+    before = Path('iter_5.pth').read_bytes()
     with pytest.raises(SystemExit) as stopped:
         run(*arguments, '--subnets', 'smallest', '--out', 'x.json')
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
+    assert Path('iter_5.pth').read_bytes() == before
