@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from poa_mm.evaluation import EvalOptions
 
 CONFIG = '(default: from the config)'
-DATA_OPTIONS = ('train', 'val', 'resize', 'crop', 'interpolation')
 
 
 def add_protocol_arguments(parser: ArgumentParser, thumbnails: bool = True, val: bool = True) -> None:
@@ -73,7 +72,7 @@ def read_arguments(args: Namespace, *options: str) -> EvalOptions:
     from poa_mm.config.config_check import check_config
     from poa_mm.config.recipes import is_config
     from poa_mm.engine.precision import check_amp
-    from poa_mm.evaluation import EvalOptions
+    from poa_mm.evaluation.comparison import DATA_SETTINGS, EvalOptions
     from poa_mm.launch import prepare_processes
 
     if args.amp:
@@ -90,7 +89,7 @@ def read_arguments(args: Namespace, *options: str) -> EvalOptions:
     prepare_processes(cfg)
     if args.launcher != 'none' and not is_distributed():
         init_dist(args.launcher, backend='nccl')
-    settings = {key: getattr(args, key, None) for key in (*DATA_OPTIONS, *options)}
+    settings = {key: getattr(args, key, None) for key in (*DATA_SETTINGS, *options)}
     return EvalOptions(
         cfg=cfg,
         files=[file for file in args.files if file not in configs],

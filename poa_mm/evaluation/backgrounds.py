@@ -25,13 +25,13 @@ from .classifiers import open_classifiers
 from .comparison import Comparison, EvalOptions, open_comparison, open_images
 from .features import FeatureReader
 from .images import EvalImages
-from .knn import check_ks, pack, unpack, vote
+from .knn import TEMPERATURE, check_ks, pack, unpack, vote
 from .linear import check_features
 from .robustness import with_classifiers
 
 SETS = ('original', 'mixed_same', 'mixed_rand', 'mixed_next', 'no_fg', 'only_bg_b', 'only_bg_t', 'only_fg')
 BACKGROUNDS, MASKS = 'only_bg_t', 'fg_mask'  # of the adversarial challenge
-BACKGROUNDS_DEFAULTS = dict(k=20, temperature=0.07, backgrounds=None)
+BACKGROUNDS_DEFAULTS = dict(k=20, temperature=TEMPERATURE, backgrounds=None)
 
 # The classes of ImageNet-1K in each of the nine, by number in the order of the WordNet ids, both ends included.
 # All others, among them two dogs, belong to none.

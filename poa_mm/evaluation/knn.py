@@ -12,6 +12,8 @@ from poa_mm.errors import UserError
 from .features import FeatureReader, gather_rows
 from .images import EvalImages
 
+PAPER_KS = (10, 20, 100, 200)  # numbers of neighbours (POA, sec. 4.1)
+TEMPERATURE = 0.07  # of the votes' weights (POA, sec. 4)
 INDEX_BITS = 32
 INDEX_MASK = (1 << INDEX_BITS) - 1
 NOTHING = torch.iinfo(torch.int64).min  # below every packed similarity
@@ -105,7 +107,7 @@ def unpack(packed: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def vote(
-    similarity: Tensor, labels: Tensor, ks: Sequence[int], temperature: float = 0.07, chunk: int = 4096
+    similarity: Tensor, labels: Tensor, ks: Sequence[int], temperature: float = TEMPERATURE, chunk: int = 4096
 ) -> dict[int, Tensor]:
     """Classes that the neighbours vote for, weighted by softmax of similarity / temperature.
 
@@ -140,8 +142,8 @@ def evaluate_knn(
     reader: FeatureReader,
     train: EvalImages,
     val: EvalImages,
-    ks: Sequence[int] = (10, 20, 100, 200),
-    temperature: float = 0.07,
+    ks: Sequence[int] = PAPER_KS,
+    temperature: float = TEMPERATURE,
 ) -> dict[str, dict[int, float]]:
     """Accuracy of every network of a reader, over all processes; each image is read once.
 
@@ -187,8 +189,8 @@ def search_gallery(
 
 
 def paper_ks(gallery: int) -> list[int]:
-    """The paper's numbers of neighbours (POA, sec. 4.1) of which a gallery of so many images has enough; else all."""
-    return [k for k in (10, 20, 100, 200) if k <= gallery] or [gallery]
+    """Those of :data:`PAPER_KS` of which a gallery of so many images has enough; else all its images."""
+    return [k for k in PAPER_KS if k <= gallery] or [gallery]
 
 
 def check_ks(ks: Sequence[int], gallery: int, temperature: float) -> None:

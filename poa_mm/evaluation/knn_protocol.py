@@ -8,9 +8,9 @@ from poa_mm.errors import UserError
 from poa_mm.reporting.tables import spans
 
 from .comparison import EvalOptions, open_comparison
-from .knn import evaluate_knn, paper_ks
+from .knn import TEMPERATURE, evaluate_knn, paper_ks
 
-KNN_DEFAULTS = dict(ks=None, temperature=0.07, at_a_time=None)
+KNN_DEFAULTS = dict(ks=None, temperature=TEMPERATURE, at_a_time=None)
 
 
 def run_knn(inputs: EvalOptions) -> dict[str, Any]:

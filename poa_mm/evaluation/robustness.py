@@ -20,12 +20,12 @@ from .comparison import Comparison, EvalOptions, open_comparison
 from .corruptions import divisors, occlude, orders, shuffle
 from .features import FeatureReader, Network
 from .images import check_same_classes
-from .knn import NeighbourSearch, check_ks, neighbour_accuracy, search_gallery
+from .knn import TEMPERATURE, NeighbourSearch, check_ks, neighbour_accuracy, search_gallery
 from .linear import check_features, probe_features
 from .linear_protocol import check_weights, class_names, read_saved
 
 RATIOS = tuple(i / 10 for i in range(11))
-ROBUSTNESS_DEFAULTS = dict(ratios=RATIOS, patches=None, grids=None, k=20, temperature=0.07)
+ROBUSTNESS_DEFAULTS = dict(ratios=RATIOS, patches=None, grids=None, k=20, temperature=TEMPERATURE)
 Grid = tuple[int, int]  # rows and columns of tiles
 Variant = tuple[str, float | Grid]  # ('occlusion', ratio) or ('shuffling', grid)
 
