@@ -1,10 +1,14 @@
 """MMEngine's runner, for less on the screen and for models that are divided among the processes."""
 
+from functools import partial
+
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from .fully_sharded import FullyShardedPOA, gathered
 from .hooks.common import unwrapped
+from .interrupt import keep_handlers
 from .screen import ScreenFilter, screens
 
 
@@ -21,6 +25,13 @@ class PoaRunner(Runner):
             for handler in screens(logger):
                 handler.addFilter(ScreenFilter())
         return logger
+
+    @staticmethod
+    def build_dataloader(*args, **kwargs) -> DataLoader:
+        """Build a dataloader whose workers outlive the signal that asks the run to stop."""
+        loader = Runner.build_dataloader(*args, **kwargs)
+        loader.worker_init_fn = partial(keep_handlers, loader.worker_init_fn)
+        return loader
 
     def _init_model_weights(self) -> None:
         if not isinstance(self.model, FullyShardedPOA):  # which has done it before it was divided

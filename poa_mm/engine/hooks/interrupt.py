@@ -52,7 +52,8 @@ class InterruptHook(Hook):
         else:
             if hook.by_epoch:
                 hook.save_within_epoch(runner, batch_idx + 1)
-            elif not Path(hook.out_dir, hook.filename_tmpl.format(runner.iter + 1)).exists():
+            # Every process knows the name; whether the file is there yet, one may see and another not.
+            elif Path(hook.last_ckpt or '').name != hook.filename_tmpl.format(runner.iter + 1):
                 hook._save_checkpoint(runner)
             barrier()  # launchers kill the others, also the one that writes, when the first process ends
             advice = 'its checkpoint is written; continue with --resume'

@@ -10,6 +10,7 @@ import torch
 from mmengine.hooks import Hook
 from torch.utils.data import Dataset
 
+from poa_mm.engine import PoaRunner
 from poa_mm.engine.hooks import InterruptHook
 from poa_mm.engine.interrupt import SIGNALS, catch_signals, received
 from poa_mm.engine.recovery import newest_intact
@@ -104,6 +105,18 @@ class Rows(Dataset):
 
     def __getitem__(self, index):
         return torch.randn(3, generator=torch.Generator().manual_seed(index))
+
+
+def test_workers_outlive_the_signal():
+    """Slurm sends it to them too, and PyTorch's own handler would end them, and so the run."""
+    loader = dict(dataset=Rows(), batch_size=2, num_workers=1, sampler=dict(type='DefaultSampler', shuffle=False))
+    batches = iter(PoaRunner.build_dataloader(loader))
+    first = next(batches)
+    (worker,) = batches._workers
+    # By another process: PyTorch's handler does nothing else to signals of its parent.
+    subprocess.run([sys.executable, '-c', f'import os; os.kill({worker.pid}, {int(signal.SIGTERM)})'], check=True)
+    rest = list(batches)
+    assert len(first) == 2 and len(rest) == 7 and received() is None
 
 
 class RaiseAt(Raise):
