@@ -10,6 +10,7 @@ from mmengine.dist import get_dist_info
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import Tensor
 
+from poa_mm.errors import UserError
 from poa_mm.registry import LOOPS
 
 BATCHES_DONE = 'batches_done'  # of the current epoch, in the message hub
@@ -37,7 +38,17 @@ class StepTrainLoop(IterBasedTrainLoop):
     """
 
     def run(self) -> torch.nn.Module:
-        """Train from the current step to the last; returns the model."""
+        """Train from the current step to the last; returns the model.
+
+        Raises:
+            UserError: Each process is seeded differently by the config.
+        """
+        if self.runner._randomness_cfg.get('diff_rank_seed'):
+            raise UserError('randomness.diff_rank_seed must be False: what a process draws depends on its rank already')
+        sampler = self.dataloader.sampler
+        if getattr(sampler, 'seed', self.runner.seed) != self.runner.seed:  # resumed, with the seed of the checkpoint
+            sampler.seed = self.runner.seed
+            self.dataloader_iterator = type(self.dataloader_iterator)(self.dataloader)
         wrapper = self.runner.optim_wrapper
         counts = wrapper._accumulative_counts
         # MMEngine's runner has initialized these counts for one micro-batch per iteration.

@@ -138,6 +138,30 @@ def run(tmp_path):
     return call
 
 
+def test_a_resumed_run_draws_images_with_the_seed_of_its_checkpoint(make_runner, tmp_path):
+    def run(place, steps, seed, **kwargs):
+        seen = []
+
+        class Watch(Hook):
+            def before_train_iter(self, runner, batch_idx, data_batch=None):
+                seen.append(data_batch[0]['inputs']['x'].sum().item())
+
+        hooks = dict(checkpoint=dict(type='AtomicCheckpointHook', by_epoch=False, interval=2))
+        settings = dict(work_dir=tmp_path / place, default_hooks=hooks, hooks=[Watch()], sampler=dict(shuffle=True))
+        make_runner(steps=steps, randomness=dict(seed=seed), **settings, **kwargs).train()
+        return seen
+
+    whole = run('whole', 4, 3)
+    run('parts', 2, 3)
+    resumed = run('parts', 4, 4, resume=True, load_from=str(tmp_path / 'parts/iter_2.pth'))
+    assert resumed == whole[2:] and run('other', 4, 4)[2:] != whole[2:]
+
+
+def test_seeds_by_rank_are_refused(make_runner):
+    with pytest.raises(UserError, match='diff_rank_seed must be False'):
+        make_runner(randomness=dict(seed=0, diff_rank_seed=True)).train()
+
+
 def test_resume_is_exact_with_drop_path(run):
     weights, state = run('whole')
     run('parts', steps=2)
