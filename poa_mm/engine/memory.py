@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 from poa_mm.datasets.random_batch import random_batch
-from poa_mm.elastic import Subnet
+from poa_mm.elastic import Subnet, SubnetSampler
 from poa_mm.elastic.sampler import relative_cost
 from poa_mm.errors import UserError
 from poa_mm.models.backbones import windows
@@ -219,12 +219,9 @@ def gpu_chunks() -> Iterator[None]:
         chunk['cpu'] = before
 
 
-def typical_subnet(model: nn.Module) -> Subnet | None:
-    """The sub-network whose cost is nearest to the mean of the draws; ``None`` without an elastic student."""
-    sampler = model.sampler
-    if sampler is None:
-        return None
-    costs = {subnet: relative_cost(model.backbone.space, subnet) for subnet in sampler.copies}
+def typical_subnet(sampler: SubnetSampler) -> Subnet:
+    """The sub-network whose cost is nearest to the mean of the draws after all stages."""
+    costs = {subnet: relative_cost(sampler.space, subnet) for subnet in sampler.copies}
     mean = sum(costs[subnet] for subnet in sampler.pool) / len(sampler.pool)
     return min(costs, key=lambda subnet: abs(costs[subnet] - mean))
 

@@ -8,6 +8,8 @@ from functools import cached_property
 
 from mmengine.config import Config
 
+from poa_mm.elastic import Subnet, SubnetSampler
+from poa_mm.models.draws import ElasticDraws
 from poa_mm.models.poa import POA
 from poa_mm.registry import MODELS
 
@@ -118,13 +120,18 @@ class Planner:
         return self._plan(self.batch_size)
 
     def run_flops(self) -> float:
-        """Operations of the whole run, with the sub-network of typical cost as every elastic student that is drawn."""
-        model = self._model()
-        typical = typical_subnet(model)
-        subnet = model.draws and model.draws.subnets(lambda step, rank, seed: typical, 0, 0, 0)
-        images = min(8, self.batch_size)
-        step = count_step(self.cfg, images, subnet=subnet)
-        return step.flops / images * self.cfg.optim_wrapper.total_batch * self.cfg.train_cfg.max_iters
+        """Operations of the whole run, with the sub-network of typical cost as every elastic student that is drawn.
+
+        In each stage of the sampler it is that of the stage.
+        """
+        model, steps, images = self._model(), self.cfg.train_cfg.max_iters, min(8, self.batch_size)
+        stages = [*model.sampler.stages, (steps, model.sampler)] if model.sampler else [(steps, None)]
+        flops = begin = 0
+        for end, sampler in stages:
+            subnets = sampler and typical_students(model.draws, sampler)
+            flops += (min(end, steps) - begin) * count_step(self.cfg, images, subnet=subnets).flops
+            begin = min(end, steps)
+        return flops / images * self.cfg.optim_wrapper.total_batch
 
     def smaller(self, memory: int) -> list[Plan]:
         """What lowers the need: a model divided among the GPUs, recomputation, and the largest batches that fit.
@@ -135,6 +142,8 @@ class Planner:
             memory: Bytes of one GPU.
         """
         found = [self._plan(self.batch_size, divided=True)] if self.gpus > 1 and not self.divided else []
+        if self.cfg.model.backbone.get('with_cp', False):
+            return [*found, *self._largest(memory, with_cp=False)]
         found.append(self._plan(self.batch_size, with_cp=True))
         found += self._largest(memory, with_cp=False)
         if found[-1].need > memory or found[-1].micro_batches > 4 * self.recipe().micro_batches:
@@ -173,6 +182,12 @@ class Planner:
             self._counted[key] = count_step(cfg, batch_size, accumulates=micro_batches > 1)
         gathered = self._gathered if divided or self.divided else None
         return Plan(tuple(switches), batch_size, micro_batches, self._counted[key], self.gpus, gathered)
+
+
+def typical_students(draws: ElasticDraws, sampler: SubnetSampler) -> list[Subnet]:
+    """The elastic students of a step if the sampler draws what is typical of it."""
+    typical = typical_subnet(sampler)
+    return draws.subnets(lambda step, rank, seed: typical, 0, 0, 0)
 
 
 def count_gathered(model: POA) -> Gathered:

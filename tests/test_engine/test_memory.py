@@ -119,7 +119,22 @@ def test_other_models_are_refused():
 
 def test_typical_subnet():
     model = MODELS.build({'_scope_': 'poa_mm', **config(VIT).model.to_dict()})
-    assert model.backbone.space.name(typical_subnet(model)) not in ('16x2', '32x4')
+    assert model.backbone.space.name(typical_subnet(model.sampler)) not in ('16x2', '32x4')
+
+
+def test_operations_of_a_run_follow_the_stages_of_its_sampler():
+    def flops(sampler):
+        cfg = config(dict(VIT, widths=(16, 64, 16), depths=(2, 8)))
+        cfg.model.sampler = sampler
+        cfg.train_cfg.max_iters = 10
+        return Planner(cfg, 1).run_flops()
+
+    small = dict(widths=[16], depths=[2])
+    first, later = flops(small), flops({})
+    assert first < 0.95 * later
+    mixed = flops(dict(stages=[dict(steps=4, **small)]))
+    assert mixed == pytest.approx(0.4 * first + 0.6 * later)
+    assert flops(dict(stages=[dict(steps=40, **small)])) == pytest.approx(first)
 
 
 def test_plans_of_a_recipe():
