@@ -184,6 +184,18 @@ def test_sinkhorn_uses_prototypes_equally():
     assert logits.softmax(-1).sum(0).max() > 6  # without balancing they are not
 
 
+def test_sinkhorn_survives_a_prototype_far_from_all_samples():
+    """Cosines from -1 to 1 at temperature 0.02: exponents differ by 100, exp(-100) is 0 in fp32."""
+    logits = torch.rand(6, 5, generator=torch.Generator().manual_seed(0)) * 0.1 + 0.9
+    logits[:, 2] -= 1.9
+    (targets,) = SinkhornKnopp()({'image': [logits]}, 0.02)['image']
+    scaled = (logits.double() / 0.02).exp()
+    for _ in range(3):
+        scaled = scaled / scaled.sum(0)
+        scaled = scaled / scaled.sum(1, keepdim=True)
+    torch.testing.assert_close(targets.double(), scaled, rtol=1e-4, atol=1e-6)
+
+
 def test_sinkhorn_survives_large_logits_and_leaves_its_input():
     logits = torch.randn(6, 8) * 20
     before = logits.clone()

@@ -64,9 +64,10 @@ class SinkhornKnopp(nn.Module):
         return {kind: [next(targets) for _ in heads] for kind, heads in logits.items()}
 
     def _balance(self, matrices: list[Stored] | list[Recomputed]) -> list[Tensor]:
-        # One constant for all processes cancels, and keeps exp() in range.
-        for matrix, peak in zip(matrices, _all_reduce([m.peak() for m in matrices], dist.ReduceOp.MAX)):
-            matrix.divide_by_exp(peak)
+        # One constant for each prototype, the same in all processes, cancels. It keeps exp() in range also where a
+        # prototype is far from every sample and the temperature low.
+        for matrix, peaks in zip(matrices, _all_reduce([m.peaks() for m in matrices], dist.ReduceOp.MAX)):
+            matrix.divide_by_exp(peaks)
         columns = [m.logits.new_ones(len(m.logits), dtype=torch.float) for m in matrices]
         for _ in range(self.num_iters):
             totals = _all_reduce([m.over_samples(c) for m, c in zip(matrices, columns)], dist.ReduceOp.SUM)
@@ -76,7 +77,7 @@ class SinkhornKnopp(nn.Module):
 
 
 class Stored:
-    """``Q = exp(z / t - peak)`` kept in fp32, and its sums.
+    """``Q = exp(z / t - peaks)`` kept in fp32, and its sums.
 
     Args:
         logits: Teacher logits ``(N, K)``.
@@ -87,13 +88,13 @@ class Stored:
         self.logits = logits
         self.values = logits.float() / temperature
 
-    def peak(self) -> Tensor:
-        """The largest exponent; minus infinity without samples."""
-        return self.values.max() if self.values.numel() else self.values.new_full((), -torch.inf)
+    def peaks(self) -> Tensor:
+        """The largest exponent of every prototype, ``(K,)``; minus infinity without samples."""
+        return self.values.amax(0) if len(self.values) else self.values.new_full(self.values.shape[1:], -torch.inf)
 
-    def divide_by_exp(self, peak: Tensor) -> None:
-        """Choose the constant, before the sums."""
-        self.values = self.values.sub_(peak).exp_()
+    def divide_by_exp(self, peaks: Tensor) -> None:
+        """Choose the constants, before the sums."""
+        self.values = self.values.sub_(peaks).exp_()
 
     def over_samples(self, columns: Tensor) -> Tensor:
         """``sum_k Q_jk c_j`` for every prototype, ``(K,)``."""
@@ -116,13 +117,13 @@ class Recomputed(Stored):
         # On the device: another number in every step would be compiled anew.
         self.temperature = logits.new_full((), temperature, dtype=torch.float)
 
-    def peak(self) -> Tensor:
-        if not self.logits.numel():
-            return self.temperature.new_full((), -torch.inf)
-        return self.logits.max().float() / self.temperature
+    def peaks(self) -> Tensor:
+        if not len(self.logits):
+            return self.temperature.new_full(self.logits.shape[1:], -torch.inf)
+        return self.logits.amax(0).float() / self.temperature
 
-    def divide_by_exp(self, peak: Tensor) -> None:
-        self.arguments = self.logits, self.temperature, peak
+    def divide_by_exp(self, peaks: Tensor) -> None:
+        self.arguments = self.logits, self.temperature, peaks
 
     def over_samples(self, columns: Tensor) -> Tensor:
         return sum_over_samples.compiled(*self.arguments, columns)
@@ -135,18 +136,21 @@ class Recomputed(Stored):
 
 
 @fused
-def sum_over_samples(logits: Tensor, temperature: Tensor, peak: Tensor, columns: Tensor) -> Tensor:
-    return ((logits.float() / temperature - peak).exp() * columns.unsqueeze(1)).sum(0)
+def sum_over_samples(logits: Tensor, temperature: Tensor, peaks: Tensor, columns: Tensor) -> Tensor:
+    """See :meth:`Stored.over_samples`."""
+    return ((logits.float() / temperature - peaks).exp() * columns.unsqueeze(1)).sum(0)
 
 
 @fused
-def sum_over_prototypes(logits: Tensor, temperature: Tensor, peak: Tensor, rows: Tensor) -> Tensor:
-    return ((logits.float() / temperature - peak).exp() * rows).sum(1)
+def sum_over_prototypes(logits: Tensor, temperature: Tensor, peaks: Tensor, rows: Tensor) -> Tensor:
+    """See :meth:`Stored.over_prototypes`."""
+    return ((logits.float() / temperature - peaks).exp() * rows).sum(1)
 
 
 @fused
-def scaled(logits: Tensor, temperature: Tensor, peak: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    return (logits.float() / temperature - peak).exp() * rows * columns.unsqueeze(1)
+def scaled(logits: Tensor, temperature: Tensor, peaks: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """See :meth:`Stored.balanced`."""
+    return (logits.float() / temperature - peaks).exp() * rows * columns.unsqueeze(1)
 
 
 @MODELS.register_module()
@@ -162,9 +166,9 @@ class Centering(nn.Module):
 
     def __init__(self, num_prototypes: Sequence[int], momentum: float = 0.9) -> None:
         super().__init__()
-        self.momentum = momentum
+        self.momentum, self.num_prototypes = momentum, tuple(num_prototypes)
         for kind in ('image', 'patch'):
-            for i, k in enumerate(num_prototypes):
+            for i, k in enumerate(self.num_prototypes):
                 self.register_buffer(f'{kind}_center_{i}', torch.zeros(k))
 
     @torch.no_grad()
