@@ -24,7 +24,8 @@ class ElasticDraws:
             ``c^a / mean(c^a)``, the mean taken over the sampler's pool. 0: all count alike; below 0: small ones more.
 
     Raises:
-        UserError: If ``number`` is below 1, or a single one would always be the smallest.
+        UserError: If ``number`` is below 1, a single one would always be the smallest, or the sampler would draw the
+            same sub-network for all of several.
     """
 
     def __init__(
@@ -33,6 +34,8 @@ class ElasticDraws:
         if number < 1 + smallest:
             least = '2 with smallest=True' if smallest else '1'
             raise UserError(f'the number of elastic students must be at least {least}, got {number}')
+        if number - smallest > 1 and sampler.mode == 'shared':
+            raise UserError("sampler mode 'shared' draws one sub-network a step, so draws.number must be 1")
         self.space, self.number, self.smallest, self.size_exponent = sampler.space, number, smallest, size_exponent
         self.mean = sum(self._importance(subnet) for subnet in sampler.pool) / len(sampler.pool)
 

@@ -22,7 +22,7 @@ from .draws import ElasticDraws
 from .losses import Embeddings, coding_rate, embedding, koleo, prototype
 from .losses.fused import fusing
 from .schedule import PretrainSchedule
-from .step_checks import LOSS_WEIGHTS, check_branches, check_crops
+from .step_checks import LOSS_WEIGHTS, check_branches, check_crops, check_heads
 from .teacher import Teacher
 
 
@@ -83,7 +83,10 @@ class POA(BaseSelfSupervisor):
         UserError: If branches, weights and ``intact_weight`` do not fit together, or a head does not fit the backbone.
     """
 
-    nested_arguments = dict(schedule=PretrainSchedule, sampler=SubnetSampler)  # for the check of configs
+    # For the check of configs.
+    nested_arguments = dict(
+        schedule=PretrainSchedule, sampler=SubnetSampler, draws=ElasticDraws, cheap_start=CheapStart
+    )
 
     def __init__(
         self,
@@ -109,10 +112,8 @@ class POA(BaseSelfSupervisor):
         head, patch_head = (
             MODELS.build({'embed_dims': backbone.feature_dims(), **cfg}) if cfg else None for cfg in (head, patch_head)
         )
-        if head.embed_dims != backbone.feature_dims():
-            raise UserError(
-                f'head.embed_dims must be {backbone.feature_dims()}, as of the backbone, got {head.embed_dims}'
-            )
+        target = MODELS.build(target)
+        check_heads(head, patch_head, target, backbone.feature_dims())
         super().__init__(
             backbone=backbone,
             head=head,
@@ -122,7 +123,7 @@ class POA(BaseSelfSupervisor):
         self.patch_head = patch_head
         self.teacher = Teacher(backbone, head, patch_head)
         self.compile_blocks, self.compiled_for, self.compiled = compile_blocks, None, False
-        self.target = MODELS.build(target)
+        self.target = target
         self.students, self.teachers = tuple(students), tuple(teachers)
         self.sampler = SubnetSampler(backbone.space, **(sampler or {})) if 'elastic' in students else None
         self.draws = ElasticDraws(self.sampler, **(draws or {})) if self.sampler else None
@@ -186,11 +187,11 @@ class POA(BaseSelfSupervisor):
             the mean over heads.
 
         Raises:
-            RuntimeError: If the inputs lack the step.
+            UserError: If the inputs lack the step.
         """
         batch = dict(inputs)
         if 'step' not in batch:
-            raise RuntimeError("POA's inputs have no step: train with train_cfg = dict(type='StepTrainLoop', ...)")
+            raise UserError("POA's inputs have no step: train with train_cfg = dict(type='StepTrainLoop', ...)")
         step, rank, seed = (batch.pop(name) for name in ('step', 'rank', 'seed'))
         subnet = self.draws.subnets(self.sampler, step, rank, seed) if self.sampler else None
         batch = self.cheap_start(batch, step) if self.cheap_start else batch

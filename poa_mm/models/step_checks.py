@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from poa_mm.errors import UserError
+
+from .heads import EmbeddingHead
+from .losses import Centering, Embeddings
 
 LOSS_WEIGHTS = dict(cross_view=1.0, same_view=1.0, patch=1.0, koleo=0.1, coding_rate=0.0)
 
@@ -37,6 +40,34 @@ def check_branches(
     unknown = set(loss_weights) - set(LOSS_WEIGHTS)
     if unknown:
         raise UserError(f'unknown loss weights {sorted(unknown)}; allowed are {sorted(LOSS_WEIGHTS)}')
+
+
+def check_heads(head: nn.Module, patch_head: nn.Module | None, target: nn.Module, embed_dims: int) -> None:
+    """Refuses heads that do not belong to the backbone or to the target.
+
+    Args:
+        head: For image features.
+        patch_head: For patches, if they have another.
+        target: Makes targets of the outputs.
+        embed_dims: Size of the image feature.
+
+    Raises:
+        UserError: With the value and what is allowed.
+    """
+    for name, part in dict(head=head, patch_head=patch_head).items():
+        if part is None:
+            continue
+        if part.embed_dims != embed_dims:
+            raise UserError(f'{name}.embed_dims must be {embed_dims}, as of the backbone, got {part.embed_dims}')
+        if isinstance(part, EmbeddingHead) != isinstance(target, Embeddings):
+            raise UserError(
+                f'EmbeddingHead and the target Embeddings go together, got the {name} {type(part).__name__} and the '
+                f'target {type(target).__name__}'
+            )
+        if isinstance(target, Centering) and part.num_prototypes != target.num_prototypes:
+            raise UserError(
+                f'{name}.num_prototypes must be {target.num_prototypes}, as of the target, got {part.num_prototypes}'
+            )
 
 
 def check_crops(global_crops: Tensor, local_crops: Tensor, masks: Tensor | None, patch_loss: bool) -> None:

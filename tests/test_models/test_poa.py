@@ -231,7 +231,7 @@ def test_loss_draws_by_step_and_names_only_the_total_loss():
     model = build(schedule=dict(temp_start=0.04, temp_final=0.07, temp_steps=3, patch_loss_start=1))
     globals_, locals_, masks = batch()
     inputs = dict(global_crops=globals_, local_crops=locals_, masks=masks)
-    with pytest.raises(RuntimeError, match='StepTrainLoop'):
+    with pytest.raises(ValueError, match='StepTrainLoop'):
         model.loss(inputs)
     totals = []
     for step, temp in [(0, 0.04), (1, 0.05), (0, 0.04), (5, 0.07)]:
@@ -277,6 +277,13 @@ def test_teacher_starts_as_the_student_and_stays_in_eval_mode():
         (dict(students=('elastic',)), 'intact_weight must be 0'),
         (dict(intact_weight=1.5), 'between 0 and 1'),
         (dict(loss_weights=dict(mim=1)), r"unknown loss weights \['mim'\]"),
+        (dict(sampler=dict(mode='shared'), draws=dict(number=2)), "'shared' draws one sub-network a step"),
+        (dict(target=dict(type='Embeddings')), 'EmbeddingHead and the target Embeddings go together'),
+        (dict(target=dict(type='Centering', num_prototypes=(3, 4))), r'head.num_prototypes must be \(3, 4\)'),
+        (
+            dict(patch_head=dict(type='MultiPrototypeHead', embed_dims=640, num_prototypes=(3, 4))),
+            'patch_head.embed_dims must be 64',
+        ),
     ],
 )
 def test_bad_combinations(kwargs, message):

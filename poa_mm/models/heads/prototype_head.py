@@ -99,7 +99,7 @@ class MultiPrototypeHead(BaseModule):
         super().__init__()
         if not num_prototypes:
             raise UserError('num_prototypes must list at least one head')
-        self.embed_dims = embed_dims
+        self.embed_dims, self.num_prototypes = embed_dims, tuple(num_prototypes)
         self.heads = nn.ModuleList(
             PrototypeHead(embed_dims, k, hidden_dims, bottleneck_dims, scaled) for k in num_prototypes
         )
