@@ -23,6 +23,7 @@ LOOKS = 3  # in a row that make a collapse
 LOST = 0.25  # share of the information that the targets once had
 NO_INFORMATION = 0.003  # targets with more are not called uniform, whatever they had
 GAINED = 2.0  # times the information at the first step: the run is past its warm-up
+MEASURE = 'first_and_lowest_entropy'  # in the message hub
 ADVICE = {
     'prototypes': (
         'freeze the prototypes for longer (default_hooks.freeze_last_layer.steps) and keep the teacher temperature low '
@@ -67,6 +68,7 @@ class CollapseHook(Hook):
         model = unwrapped(runner)
         self.looking = self.warned = False
         self.rows: list[dict[str, Tensor]] = []
+        self.handles = []
         if not isinstance(model, POA):
             return
         self.log_interval = log_interval(runner)
@@ -76,12 +78,12 @@ class CollapseHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Stop listening."""
-        for handle in getattr(self, 'handles', ()):
+        for handle in self.handles:
             handle.remove()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Look at the first step, which is the measure of the others, and at every ``interval``-th."""
-        self.looking = runner.iter == 0 or (runner.iter + 1) % self.interval == 0
+        self.looking = bool(self.handles) and (runner.iter == 0 or (runner.iter + 1) % self.interval == 0)
         if self.looking:
             self.rows.append({})
 
@@ -114,18 +116,21 @@ class CollapseHook(Hook):
         hub.update_scalar('train/feature_rank', float(rank(torch.cat(list(self.features)))))
         if not self.warned and 'train/target_entropy' in hub.log_scalars:
             entropy, equal = (
-                hub.get_scalar(f'train/{name}').data[0] for name in ('target_entropy', 'equal_neighbours')
+                hub.get_scalar(f'train/{name}').data[0].tolist() for name in ('target_entropy', 'equal_neighbours')
             )
-            if kind := collapsed(entropy, equal):
+            # The hub forgets the first looks of a long run.
+            first, lowest = hub.runtime_info.get(MEASURE, [entropy[0], entropy[0]])
+            hub.update_info(MEASURE, [first, min(lowest, *entropy)])
+            if kind := collapsed(entropy, equal, hub.runtime_info[MEASURE]):
                 self.warned = True
                 runner.logger.warning(
                     f"the {kind} have collapsed at step {runner.iter + 1}: the entropy of the teacher's targets is "
-                    f'{entropy[-1]:.4f} of its maximum (at first {entropy[0]:.4f}), and {equal[-1]:.0%} of the images '
+                    f'{entropy[-1]:.4f} of its maximum (at first {first:.4f}), and {equal[-1]:.0%} of the images '
                     f'have a neighbour with equal features: {ADVICE[kind]}'
                 )
 
 
-def collapsed(entropy: Sequence[float], equal: Sequence[float]) -> str | None:
+def collapsed(entropy: Sequence[float], equal: Sequence[float], earlier: Sequence[float] = ()) -> str | None:
     """Whether the latest looks are those of a collapsed run.
 
     The information of targets is 1 - their entropy as a share of the largest possible. It is compared with what it was,
@@ -134,6 +139,7 @@ def collapsed(entropy: Sequence[float], equal: Sequence[float]) -> str | None:
     Args:
         entropy: ``target_entropy`` of all looks.
         equal: ``equal_neighbours`` of all looks.
+        earlier: ``target_entropy`` of the first look and the lowest there was, where ``entropy`` may lack them.
 
     Returns:
         ``'prototypes'``: targets have become uniform while features differ. ``'features'``: the features of most images
@@ -141,7 +147,7 @@ def collapsed(entropy: Sequence[float], equal: Sequence[float]) -> str | None:
     """
     if len(entropy) <= LOOKS:
         return None
-    information = [1 - value for value in entropy]
+    information = [1 - value for value in (*earlier, *entropy)]
     latest = information[-LOOKS:]
     uniform = max(latest) < min(LOST * max(information), NO_INFORMATION)
     learned = min(latest) > GAINED * information[0]

@@ -5,6 +5,8 @@ All but :func:`rank` are computed without a wait for the device.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,7 +22,7 @@ def entropy_share(targets: Tensor) -> Tensor:
     Returns:
         0-dim tensor.
     """
-    return torch.special.entr(targets.float()).sum(-1).mean() / torch.log(targets.new_tensor(targets.shape[-1]).float())
+    return torch.special.entr(targets.float()).sum(-1).mean() / math.log(targets.shape[-1])
 
 
 @torch.no_grad()

@@ -113,6 +113,23 @@ def test_judgement(entropy, equal, kind):
     assert collapsed(entropy, [equal] * len(entropy)) == kind
 
 
+def test_first_looks_are_kept_when_the_log_is_cut(images, caplog):
+    run, hook = Run(model().train(), steps=100), CollapseHook(interval=1)
+    hook.before_train(run)
+    hook.log_interval = 1
+    for step in range(8):
+        run.step(hook, images)
+        for buffer in run.message_hub.log_scalars.values():
+            buffer.max_length = 4
+            buffer._log_history, buffer._count_history = buffer._log_history[-4:], buffer._count_history[-4:]
+        run.first = run.series('target_entropy')[0] if step == 0 else run.first
+    assert len(run.series('target_entropy')) == 4
+    kept = run.message_hub.runtime_info['first_and_lowest_entropy']
+    assert kept[0] == run.first and kept[1] <= min(run.first, *run.series('target_entropy'))
+    assert collapsed(HEALTHY[-4:], [1.0] * 4, [HEALTHY[0], min(HEALTHY)]) == 'features'
+    assert collapsed(HEALTHY[-4:], [1.0] * 4, [0.9, 0.9]) is None
+
+
 def test_every_recipe_of_pretraining_has_it():
     from poa_mm.config import load_config
 
