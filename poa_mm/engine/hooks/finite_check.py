@@ -38,8 +38,11 @@ class FiniteCheckHook(Hook):
     priority = 'LOW'  # before the checkpoint hook
 
     def __init__(self, limit: int = 50, interval: int = 10, records: int = 100) -> None:
-        if limit < 1 or interval < 1:
-            raise UserError(f'limit and interval of FiniteCheckHook must be at least 1, got {limit} and {interval}')
+        if limit < 1 or interval < 1 or records < 0:
+            raise UserError(
+                'limit and interval of FiniteCheckHook must be at least 1 and records at least 0, got '
+                f'{limit}, {interval} and {records}'
+            )
         self.limit, self.interval, self.records = limit, interval, records
 
     def before_train(self, runner: Runner) -> None:
@@ -70,7 +73,7 @@ class FiniteCheckHook(Hook):
         self._record(runner, rows)
         if longest >= self.limit:
             raise RunStopped(
-                f'{self.limit} optimizer steps in a row had a non-finite loss or gradient, the last of them step '
+                f'{self.limit} optimizer steps in a row had a non-finite loss or gradient, seen at step '
                 f'{runner.iter + 1}; the last checkpoint is finite. Resume it with a lower learning rate, '
                 'without fp16, or without the images of these steps',
                 NON_FINITE,

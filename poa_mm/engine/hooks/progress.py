@@ -14,9 +14,10 @@ from torch import nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from poa_mm.engine.screen import show_bar
 from poa_mm.registry import HOOKS
 
+from ..loops import StepTrainLoop
+from ..screen import show_bar
 from .common import unwrapped
 
 FIRST_STEP, LAST_STEP = 2, 7  # timed for the estimate: the first steps fill caches and start workers
@@ -116,8 +117,9 @@ def duration(seconds: float) -> str:
 
 
 def images_per_step(runner: Runner) -> int:
-    """Images of all processes and micro-batches of an optimizer step."""
-    return batch_size(runner) * get_world_size() * runner.optim_wrapper._accumulative_counts
+    """Images of all processes of an iteration, which in a :class:`StepTrainLoop` is a whole optimizer step."""
+    counts = runner.optim_wrapper._accumulative_counts if isinstance(runner.train_loop, StepTrainLoop) else 1
+    return batch_size(runner) * get_world_size() * counts
 
 
 def batch_size(runner: Runner) -> int:
@@ -129,8 +131,8 @@ def batch_size(runner: Runner) -> int:
 def summary(runner: Runner) -> dict[str, str]:
     """The run in a few lines: data, network, batch, length, files."""
     dataset = runner.train_dataloader.dataset
-    processes, counts = get_world_size(), runner.optim_wrapper._accumulative_counts
-    total, steps = images_per_step(runner), runner.max_iters
+    processes, total, steps = get_world_size(), images_per_step(runner), runner.max_iters
+    counts = total // (batch_size(runner) * processes)
     rates = [group.get('initial_lr', group['lr']) for group in runner.optim_wrapper.param_groups]
     lines = {
         'data': f'{len(dataset):,} images, {_origin(dataset)}',

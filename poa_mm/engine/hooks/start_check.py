@@ -80,8 +80,8 @@ def check_sampler(runner: Runner) -> None:
     sampler = runner.train_dataloader.sampler
     if isinstance(runner.train_dataloader.dataset, ViewsDataset) and not isinstance(sampler, SeededInfiniteSampler):
         raise UserError(
-            f'train_dataloader.sampler must be SeededInfiniteSampler, got {type(sampler).__name__}: with it every pass '
-            'would show the same crops of an image'
+            f'train_dataloader.sampler must be SeededInfiniteSampler, got {type(sampler).__name__}, with which every '
+            'pass would show the same crops of an image'
         )
 
 
