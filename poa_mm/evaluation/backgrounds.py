@@ -79,6 +79,8 @@ def run_backgrounds(
     """
     comparison, judge_name, judges = _open(inputs, Path(data), classifiers, trained)
     settings = comparison.settings
+    if (settings['backgrounds'] or 0) < 0:
+        raise UserError(f'backgrounds must be at least 0, got {settings["backgrounds"]}')
     images = open_sets(Path(data), settings['crop'])
     comparison.val = images['original']
     reader = comparison.reader(normalize=comparison.train is not None)  # k-NN compares directions

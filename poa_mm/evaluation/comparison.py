@@ -7,6 +7,7 @@ import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from mmengine.dataset import BaseDataset
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 
+from poa_mm.config.value_check import describe as describe_type
+from poa_mm.config.value_check import matches
 from poa_mm.errors import UserError
 from poa_mm.extraction import LoadedNetwork, build_backbone, config_inputs, open_network, resolve_inputs, short_side
 from poa_mm.registry import DATASETS, TRANSFORMS, check_types
@@ -26,7 +29,30 @@ from .images import EvalImages, describe, open_split_pair
 
 # What the config inside a file may read images with; mmpretrain's CIFAR, for one, unpickles.
 DATA = ('poa_mm.datasets.', 'mmcv.transforms.')
-DATA_SETTINGS = ('train', 'val', 'resize', 'crop', 'interpolation')
+# Types of all settings, by name the same in every protocol; None is the default.
+DATA_TYPES: dict[str, Any] = dict(
+    train=str | Path | Mapping, val=str | Path | Mapping, resize=int, crop=int, interpolation=str
+)
+DATA_SETTINGS = tuple(DATA_TYPES)
+TYPES: dict[str, Any] = dict(
+    DATA_TYPES,
+    ks=Sequence[int],
+    k=int,
+    temperature=float,
+    at_a_time=int,
+    iters=int,
+    total_batch=int,
+    learning_rates=Sequence[float],
+    features=Sequence[str],
+    cached=bool,
+    clusters=int,
+    restarts=int,
+    normalize=bool,
+    ratios=Sequence[float],
+    patches=int,
+    grids=Sequence[int | str],
+    backgrounds=int,
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +92,7 @@ class EvalOptions:
 
     def __post_init__(self) -> None:
         if not (self.files or self.untrained or self.thumbnails):
-            raise UserError('nothing to compare: give a checkpoint, --untrained or --thumbnails')
+            raise UserError('nothing to compare: give a checkpoint (--help lists what else can be compared)')
         if self.batch_size < 1 or self.num_workers < 0:
             raise UserError(
                 f'batch size must be at least 1, workers at least 0, got {self.batch_size} and {self.num_workers}'
@@ -246,7 +272,7 @@ def merge_settings(
     the network expects) and the pre-training config; the short side is 8/7 of it: 224 and 256 in the paper.
 
     Raises:
-        UserError: If the config or the options have an unknown setting.
+        UserError: If the config or the options have an unknown setting, or one of another type (:data:`TYPES`).
     """
     own = cfg.get(name) or {}
     allowed = [*DATA_SETTINGS, *defaults]
@@ -254,7 +280,11 @@ def merge_settings(
     if unknown:
         raise UserError(f'{name} of {cfg.filename or "the config"} has unknown keys {unknown}: allowed are {allowed}')
     shared = {key: value for key, value in (cfg.get('knn') or {}).items() if key in DATA_SETTINGS}
-    own = {**shared, **own}
+    for section, given in (('knn', shared), (name, own), (name, options)):
+        for key, value in given.items():
+            if value is not None and not matches(value, TYPES[key]):
+                raise UserError(f'{section}.{key} must be {describe_type(TYPES[key])}, got {value!r}')
+    own = {key: value for key, value in {**shared, **own}.items() if value is not None}
     stated = [dict(img_size=given.get('crop')) for given in (options, own)]
     crop = resolve_inputs(*stated, network, config_inputs(cfg))['img_size']
     defaults = dict(defaults, crop=crop, resize=short_side(crop), interpolation='bicubic')

@@ -170,6 +170,7 @@ def test_missing_parts(data, tmp_path, capsys):
         ([tmp_path, 'epoch_1.pth', '--trained'], 'original/val'),
         ([root, 'eight.pth', '--trained'], 'must be the 9 of ImageNet-9 or the 1000 of ImageNet-1K, got 8'),
         ([root, 'tiny.py', '--untrained'], 'k-NN needs --train'),
+        ([root, 'epoch_1.pth', '--trained', '--cfg-options', 'backgrounds.backgrounds=-1'], 'at least 0, got -1'),
     ]:
         with pytest.raises(SystemExit) as stopped:
             run(*arguments)

@@ -128,7 +128,7 @@ def test_extracted_files_equal_their_checkpoint(place, monkeypatch):
     'arguments, message',
     [
         (['nowhere.py'], "config 'nowhere.py' does not exist"),
-        (['tiny.py'], 'nothing to compare: give a checkpoint, --untrained or --thumbnails'),
+        (['tiny.py'], 'nothing to compare: give a checkpoint (--help'),
         (['tiny.py', 'no.pth'], "checkpoint 'no.pth' does not exist"),
         (['tiny.py', 'iter_5.pth', '--subnets', '20x2'], 'sub-network 20x2 is not in this space; allowed are'),
         (['tiny.py', 'iter_5.pth', '--k', '25'], 'k must be from 1 to the size of the gallery (24 images)'),
