@@ -211,10 +211,13 @@ class Queue:
         print(shlex.join(words), flush=True)
         program = [sys.executable, '-m', 'poa_mm'] if words[0] == 'poa' else [words[0]]
         with open(folder / 'output.txt', 'a', encoding='utf-8') as output:
-            # In a session of its own, so that Ctrl-C reaches it once, by stop().
-            process = subprocess.Popen(
-                [*program, *words[1:]], stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-            )
+            try:  # in a session of its own, so that Ctrl-C reaches it once, by stop()
+                process = subprocess.Popen(
+                    [*program, *words[1:]], stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                )
+            except OSError as error:  # no such program
+                print(f'cannot run {words[0]}: {error.strerror}', flush=True)
+                return False
         self.processes.append(process)
         if self.stopping.is_set():  # meanwhile
             process.terminate()

@@ -214,6 +214,24 @@ def test_stop_ends_what_runs_and_starts_nothing_more(place):
     assert time.monotonic() - begin < 50 and not started[2].exists() and not queue.processes
 
 
+def test_a_program_that_does_not_exist_stops_only_those_that_need_it(place, capsys):
+    (place / 'study.yaml').write_text("""
+title: t
+seeds: [0]
+judge: {knn: }
+runs:
+  typo: {command: '{python}o {file}', output: file, judged: false}
+  other: {command: 'touch {file}', output: file, judged: false}
+  both: {recipe: poa_demo, options: {load_from: '{typo}{other}'}}
+values: {python: no-such-program}
+""")
+    queue = Queue(Study.read(place / 'study.yaml'), place / 'out', place / 'results', dict(train='', val=''))
+    with pytest.raises(UserError, match=r'2 of 3 runs failed: typo \(seed 0\), both \(seed 0\)'):
+        queue.run(queue.study.runs, [0])
+    assert 'cannot run no-such-programo: No such file or directory' in capsys.readouterr().out
+    assert (place / 'out/seed0/other/file').exists() and not queue.processes
+
+
 def test_mistakes_are_found_before_anything_runs(place, queue, fast, capsys):
     calls = fast()
     arguments = ['study', str(place / 'study.yaml'), '--out', str(place / 'out'), '--fp32']
