@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,33 @@ from poa_mm.errors import UserError
 PLACEHOLDER = re.compile(r'\{([\w./-]+)\}')
 OWN_PLACEHOLDERS = ('file', 'folder', 'train', 'val', 'images', 'seed', 'options')
 PROTOCOLS = {'knn': 'k-NN', 'linear': 'linear probe'}
+
+# Kinds of values, as messages name them; a mapping may be left empty.
+TEXT, SWITCH, MAPPING = 'a text', 'true or false', 'a mapping with texts as keys'
+TEXTS, NUMBERS, PAIRS = 'a list of texts', 'a list of whole numbers', 'a list of pairs of rows'
+STUDY_KEYS = dict(
+    base=TEXT,
+    title=TEXT,
+    seeds=NUMBERS,
+    judge=MAPPING,
+    options=MAPPING,
+    runs=MAPPING,
+    compare=PAIRS,
+    picture=TEXTS,
+    values=MAPPING,
+)
+JUDGE_KEYS = dict(subnets=TEXTS, **dict.fromkeys(PROTOCOLS, MAPPING))
+RUN_KEYS = dict(
+    label=TEXT,
+    recipe=TEXT,
+    options=MAPPING,
+    command=TEXT,
+    output=TEXT,
+    subnets=TEXTS,
+    each=MAPPING,
+    untrained=SWITCH,
+    judged=SWITCH,
+)
 
 
 @dataclass(frozen=True)
@@ -83,15 +112,17 @@ class Study:
         """Read a study's file.
 
         Raises:
-            UserError: If it does not exist, is not YAML, has an unknown key, or names a run that is not there.
+            UserError: If it does not exist, is not YAML, has an unknown key or a value of another kind, or does not fit
+                together (:meth:`check`).
         """
-        allowed = ('title', 'seeds', 'judge', 'options', 'runs', 'compare', 'picture', 'values')
-        content = _mapping(_load(path), str(path), allowed, ('title', 'judge', 'runs'))
-        judge = _mapping(content['judge'], f'judge of {path}', ('subnets', *PROTOCOLS))
+        content = _load(path)
+        if missing := [key for key in ('title', 'judge', 'runs') if not content.get(key)]:
+            raise UserError(f'{path} lacks {", ".join(missing)}')
+        judge = _mapping(content['judge'], f'judge of {path}', JUDGE_KEYS)
         subnets = judge.pop('subnets', ['named'])
         runs, labels = [], {}
-        for row, entry in _mapping(content['runs'], f'runs of {path}').items():
-            found, label = _runs(row, entry, content.get('options') or {}, subnets)
+        for row, entry in content['runs'].items():
+            found, label = _runs(row, entry, content.get('options', {}), subnets)
             runs += found
             labels[row] = label
         study = cls(
@@ -99,10 +130,10 @@ class Study:
             seeds=content.get('seeds', [0, 1, 2]),
             runs=runs,
             labels=labels,
-            judge={name: settings or {} for name, settings in judge.items()},
+            judge=judge,
             compare=[tuple(pair) for pair in content.get('compare', [])],
             picture=content.get('picture', []),
-            values={name: str(value) for name, value in (content.get('values') or {}).items()},
+            values={name: str(value) for name, value in content.get('values', {}).items()},
         )
         study.check(path)
         return study
@@ -111,14 +142,14 @@ class Study:
         """Check that names of rows and placeholders exist; a run may use only runs above it.
 
         Raises:
-            UserError: If one does not, or a number of seeds or rows makes no sense.
+            UserError: If one does not, no protocol is named, or two runs have the same files.
         """
         if not self.judge:
             raise UserError(f'judge of {path} names no protocol: allowed are {", ".join(PROTOCOLS)}')
-        if not isinstance(self.seeds, list) or not self.seeds or not all(isinstance(seed, int) for seed in self.seeds):
-            raise UserError(f'seeds of {path} must be a list of whole numbers, got {self.seeds}')
-        if not all(len(pair) == 2 for pair in self.compare):
-            raise UserError(f'compare of {path} must list pairs of rows')
+        by_stem: dict[str, Run] = {}
+        for run in self.runs:
+            if (other := by_stem.setdefault(run.stem, run)) is not run:
+                raise UserError(f'{path} has the runs {other.name} and {run.name}, whose files have the same names')
         for row in [*self.picture, *(row for pair in self.compare for row in pair)]:
             _check_name(row, self.labels, f'{path} compares or draws')
         known = {*OWN_PLACEHOLDERS, *self.values}
@@ -149,21 +180,21 @@ class Study:
         return [run for run in self.runs if run.name in wanted] if wanted else list(self.runs)
 
 
-def _load(path: str | Path) -> Any:
+def _load(path: str | Path, above: Sequence[str] = ()) -> dict[str, Any]:
     """The content of a YAML file over that of its ``base``, a file beside it; the ``options`` of both are merged."""
+    if (place := os.path.realpath(path)) in above:
+        raise UserError(f'{path} is a base of itself')
     try:
         content = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
     except OSError as error:
         raise UserError(f'study {str(path)!r} cannot be read: {error.strerror}') from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or no such date
         raise UserError(f'{path} is not YAML: {" ".join(str(error).split())}') from error
-    if not (isinstance(content, dict) and 'base' in content):
+    content = _mapping(content, str(path), STUDY_KEYS)
+    if 'base' not in content:
         return content
-    base = _mapping(_load(Path(path).parent / str(content.pop('base'))), f'base of {path}')
-    return {**base, **content, 'options': {**(base.get('options') or {}), **(content.get('options') or {})}}
-
-
-RUN_KEYS = ('label', 'recipe', 'options', 'command', 'output', 'subnets', 'each', 'untrained', 'judged')
+    base = _load(Path(path).parent / content.pop('base'), [*above, place])
+    return {**base, **content, 'options': {**base.get('options', {}), **content.get('options', {})}}
 
 
 def _runs(row: str, entry: Any, shared: Mapping[str, Any], subnets: Sequence[str]) -> tuple[list[Run], str]:
@@ -175,10 +206,12 @@ def _runs(row: str, entry: Any, shared: Mapping[str, Any], subnets: Sequence[str
     if untrained and (command or not recipe):
         raise UserError(f'run {row} is untrained: it needs a recipe and takes no command')
     trains = not command or '{options}' in command.split()
-    options = {**(shared if trains else {}), **(entry.get('options') or {})}
+    options = {**(shared if trains else {}), **entry.get('options', {})}
     each = entry.get('each')
     chosen = entry.get('subnets', ['intact'] if each else subnets)
-    variants = {f'{row}/{size}': (size, own or {}) for size, own in each.items()} if each else {row: ('', {})}
+    variants = {row: ('', {})}
+    if each:
+        variants = {f'{row}/{size}': (size, _mapping(own, f'{size} of run {row}')) for size, own in each.items()}
     runs = [
         Run(
             name=name,
@@ -196,14 +229,33 @@ def _runs(row: str, entry: Any, shared: Mapping[str, Any], subnets: Sequence[str
     return runs, entry.get('label', row)
 
 
-def _mapping(content: Any, what: str, allowed: Sequence[str] = (), required: Sequence[str] = ()) -> dict[str, Any]:
-    if not isinstance(content, dict):
-        raise UserError(f'{what} must be a mapping, got {content!r}')
-    if allowed and (unknown := sorted(content.keys() - set(allowed))):
-        raise UserError(f'{what} has unknown keys {unknown}: allowed are {list(allowed)}')
-    if missing := [name for name in required if name not in content]:
-        raise UserError(f'{what} lacks {", ".join(missing)}')
-    return dict(content)
+def _mapping(content: Any, what: str, kinds: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """A mapping whose keys are texts, or with ``kinds`` only those, with values of these kinds."""
+    _check_kind(content, MAPPING, what)
+    found = dict(content or {})
+    if kinds is None:
+        return found
+    if unknown := sorted(found.keys() - kinds.keys()):
+        raise UserError(f'{what} has unknown keys {unknown}: allowed are {list(kinds)}')
+    for key, value in found.items():
+        _check_kind(value, kinds[key], f'{key} of {what}')
+    return {key: {} if value is None else value for key, value in found.items()}
+
+
+def _check_kind(value: Any, kind: str, what: str) -> None:
+    def lists(values: Any, of: type) -> bool:
+        return isinstance(values, list) and all(type(each) is of for each in values)
+
+    fits = {
+        TEXT: isinstance(value, str),
+        SWITCH: isinstance(value, bool),
+        MAPPING: value is None or (isinstance(value, dict) and lists(list(value), str)),
+        TEXTS: lists(value, str),
+        NUMBERS: lists(value, int) and value != [],
+        PAIRS: lists(value, list) and all(len(pair) == 2 and lists(pair, str) for pair in value),
+    }
+    if not fits[kind]:
+        raise UserError(f'{what} must be {kind}, got {reprlib.repr(value)}')
 
 
 def _check_name(name: str, known: Iterable[str], what: str) -> None:

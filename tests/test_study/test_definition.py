@@ -83,7 +83,29 @@ def test_only_takes_rows_runs_and_what_they_need(read):
         ('recipe: poa_demo, options', 'options', 'run poa needs a recipe, or a command and its output'),
         ("output: '{size}.pth'", '', 'run files needs a recipe, or a command and its output'),
         ('[[poa, alone]]', '[[poa, alones]]', "compares or draws 'alones', which does not exist; near are alone"),
-        ('[[poa, alone]]', '[[poa]]', 'must list pairs of rows'),
+        ('[[poa, alone]]', '[[poa]]', r"compare of .* must be a list of pairs of rows, got \[\['poa'\]\]"),
+        ('[[poa, alone]]', '[1]', r'compare of .* must be a list of pairs of rows, got \[1\]'),
+        ('picture: [poa, alone]', 'picture: [[poa]]', 'picture of .* must be a list of texts'),
+        ('seeds: [0, 1]', 'seeds: [true]', r'must be a list of whole numbers, got \[True\]'),
+        ('seeds: [0, 1]', 'seeds: []', r'must be a list of whole numbers, got \[\]'),
+        ('seeds: [0, 1]', 'values: [a]', r"values of .* must be a mapping with texts as keys, got \['a'\]"),
+        ('knn: {k: [3]}', 'knn: [1]', r'knn of judge of .* must be a mapping with texts as keys, got \[1\]'),
+        ('subnets: [64x2, 128x5]', 'subnets: intact', "subnets of judge of .* must be a list of texts, got 'intact'"),
+        ('options: {steps: 4,', 'options: [1] #', 'options of .* must be a mapping'),
+        ('options: {steps: 2}', 'options: [1]', 'options of run poa must be a mapping'),
+        ('options: {steps: 2}', 'subnets: intact', "subnets of run poa must be a list of texts, got 'intact'"),
+        ('each: {64x2: }', 'each: [64x2]', 'each of run files must be a mapping'),
+        ('each: {64x2: }', 'each: {64x2: 3}', '64x2 of run files must be a mapping with texts as keys, got 3'),
+        ('each: {64x2: }', 'each: {64: }', r'each of run files must be a mapping with texts as keys, got \{64: None\}'),
+        ("command: 'poa", 'command: [poa] #', 'command of run files must be a text'),
+        ('judged: false', 'judged: 0', 'judged of run files must be true or false, got 0'),
+        (
+            '  seed: {',
+            '  files-64x2: {recipe: poa_demo}\n  seed: {',
+            'the runs files/64x2 and files-64x2, whose',
+        ),
+        ('title: Sizes', 'base: study.yaml', 'study.yaml is a base of itself'),
+        ('title: Sizes', 'title: 2024-13-01', 'is not YAML'),
         ('{files/64x2}', '{files}', "run seed of .* uses 'files', which does not exist; near are file, files/64x2"),
         (', knn: {k: [3]}', '', 'names no protocol: allowed are knn, linear'),
     ],
@@ -92,6 +114,18 @@ def test_mistakes_are_sentences(read, old, new, message):
     assert old in STUDY
     with pytest.raises(UserError, match=message):
         read(STUDY.replace(old, new, 1))
+
+
+def test_what_is_not_text_is_not_a_study(tmp_path):
+    (tmp_path / 'study.yaml').write_bytes(b'\x80\x02}q\x00.')
+    with pytest.raises(UserError, match='is not YAML'):
+        Study.read(tmp_path / 'study.yaml')
+
+
+def test_a_ring_of_bases_is_refused(read, tmp_path):
+    (tmp_path / 'other.yaml').write_text('base: study.yaml')
+    with pytest.raises(UserError, match=r'study\.yaml is a base of itself'):
+        read(STUDY + 'base: other.yaml')
 
 
 def test_a_run_uses_only_runs_above_it(read):
