@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 
 from poa_mm.reporting.knn_pictures import PIXEL_STYLE
 from poa_mm.reporting.pictures import save_figure
+from poa_mm.reporting.robustness_curves import COLOURS
 
 from .definition import PROTOCOLS, Study
 from .results import Result
-from .summary import MEAN, Summary
+from .summary import MEAN, Estimate, Summary
 
-COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
-MARKERS = 'oDs^vP'
+MARKERS = 'oDs^vP'  # 6 beside 7 colours: no two of 42 rows look alike
 
 
 def plot_sizes(
@@ -35,11 +35,12 @@ def plot_sizes(
     axes = figure.subplots()
     drawn = [row for row in study.picture if row in summary.values]
     sizes = [size for size in summary.sizes if any(size in summary.values[row] for row in drawn)]
-    for number, (row, colour, marker) in enumerate(zip(drawn, COLOURS, MARKERS)):
+    for number, row in enumerate(drawn):
         estimates = summary.estimates(row)
         found = {size: estimates[size] for size in sizes if size in estimates}
         places = [sizes.index(size) + 0.06 * (number - (len(drawn) - 1) / 2) for size in found]  # bars side by side
         means, errors = [e.mean for e in found.values()], [e.error or 0 for e in found.values()]
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         style = dict(color=colour, marker=marker, ms=5, lw=1, capsize=3)
         axes.errorbar(places, means, errors, label=study.labels[row], **style)
     found = [result for by_seed in results.values() for result in by_seed.values()]
@@ -58,25 +59,29 @@ def plot_sizes(
 
 
 def plot_gains(study: Study, results: Mapping[str, Mapping[int, Result]], path: str | Path) -> Path:
-    """The gain of every comparison, its mean over sizes with two standard errors, one panel for each protocol."""
-    found = {protocol: Summary(study, results, protocol).compared() for protocol in study.judge}
-    rows = max(map(len, found.values()))
-    figure = Figure(figsize=(4.5 * len(found) + 1.5, 1.2 + 0.4 * rows), dpi=150, layout='constrained')
+    """The gain of every comparison, its mean over sizes with two standard errors, one panel for each protocol.
+
+    The mean is left out where no seed has all sizes.
+    """
+    found = {protocol: dict(Summary(study, results, protocol).compared()) for protocol in study.judge}
+    labels = list(dict.fromkeys(label for gains in found.values() for label in gains))
+    figure = Figure(figsize=(4.5 * len(found) + 1.5, 1.2 + 0.4 * len(labels)), dpi=150, layout='constrained')
     panels = figure.subplots(1, len(found), squeeze=False, sharey=True)[0]
     for axes, (protocol, gains) in zip(panels, found.items()):
-        _draw_gains(axes, gains)
+        _draw_gains(axes, [gains.get(label, {}) for label in labels])
         axes.set_xlabel(f'gain, points of {PROTOCOLS[protocol]}\nbars: ± two standard errors', fontsize=8)
+    panels[0].set_yticks(range(len(labels)), labels, fontsize=8)  # of all panels
+    panels[0].set_ylim(len(labels) - 0.5, -0.5)  # the first on top
     figure.suptitle(study.title, fontsize=10)
     return save_figure(figure, path)
 
 
-def _draw_gains(axes: Axes, compared: list) -> None:
-    for place, (_, gains) in enumerate(compared):
+def _draw_gains(axes: Axes, rows: Sequence[Mapping[str, Estimate]]) -> None:
+    for place, gains in enumerate(rows):
         sizes = [gain.mean for size, gain in gains.items() if size != MEAN]
         axes.scatter(sizes, [place] * len(sizes), s=9, color='#9BB8D3', linewidths=0)
-        mean = gains.get(MEAN) or next(iter(gains.values()))
-        axes.errorbar(mean.mean, place, xerr=2 * (mean.error or 0), color=COLOURS[0], marker='o', capsize=3, lw=1.5)
+        mean = next(iter(gains.values())) if len(gains) == 1 else gains.get(MEAN)  # a single size is its own mean
+        if mean is not None:
+            axes.errorbar(mean.mean, place, xerr=2 * (mean.error or 0), color=COLOURS[0], marker='o', capsize=3, lw=1.5)
     axes.axvline(0, color='#666666', lw=1, ls=(0, (1, 2)))
-    axes.set_yticks(range(len(compared)), [label for label, _ in compared], fontsize=8)
-    axes.set_ylim(len(compared) - 0.5, -0.5)  # the first on top
     axes.spines[['top', 'right']].set_visible(False)

@@ -1,6 +1,7 @@
 """Means, standard errors and paired differences against formulas written out; the page and the pictures."""
 
 import json
+from dataclasses import replace
 from math import sqrt
 
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 from poa_mm.errors import UserError
 from poa_mm.study.definition import Run, Study
+from poa_mm.study.picture import plot_gains, plot_sizes
 from poa_mm.study.report import report
 from poa_mm.study.results import read_results
 from poa_mm.study.summary import Estimate, Summary
@@ -81,6 +83,62 @@ def test_the_page_has_a_row_for_each_row_and_comparison(study, folder):
     assert '8 runs; 50 images classified among 100, 5 classes' in files[0].read_text()
     for file in files[1:]:
         assert len(set(Image.open(file).convert('RGB').getdata())) > 20
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that are drawn, instead of their files."""
+    drawn = []
+    monkeypatch.setattr('poa_mm.study.picture.save_figure', lambda figure, path: drawn.append(figure))
+    return drawn
+
+
+def make_result(**accuracy):
+    return dict(params=PARAMS, accuracy=accuracy, classes=5)
+
+
+def test_protocols_of_other_comparisons_share_one_list_of_rows(study, figures):
+    study = replace(
+        study,
+        runs=[make_run(name) for name in 'abc'],
+        labels=dict(a='A', b='B', c='C'),
+        compare=[('a', 'b'), ('a', 'c')],
+        judge={'linear': {}, 'knn': {}},
+    )
+    values = {'a': 5.0, 'b': 4.0, 'c': 2.0}
+    results = {n: {0: make_result(knn={'64x2': v}, linear={'64x2': v} if n != 'b' else {})} for n, v in values.items()}
+    plot_gains(study, results, 'unused')
+    linear, knn = figures[0].axes
+    rows = {text.get_text(): place for place, text in zip(linear.get_yticks(), linear.get_yticklabels())}
+    assert rows.keys() == {'A − B', 'A − C'}
+    expected = {(rows['A − B'], 1.0), (rows['A − C'], 3.0)}
+    assert {(y, x) for mean in knn.containers for x, y in mean.lines[0].get_xydata()} == expected
+    assert [mean.lines[0].get_xydata().tolist() for mean in linear.containers] == [[[3.0, rows['A − C']]]]
+
+
+def test_no_mean_is_drawn_where_no_seed_has_all_sizes(study, figures):
+    results = {
+        'poa': {seed: make_result(knn={'64x2': 60.0, '128x5': 70.0}) for seed in (0, 1)},
+        'alone/64x2': {0: make_result(knn={'64x2': 50.0})},
+        'alone/128x5': {1: make_result(knn={'128x5': 69.0})},
+    }
+    study = replace(study, judge={'knn': {}})
+    plot_gains(study, results, 'unused')
+    (axes,) = figures[0].axes
+    assert not axes.containers and axes.collections[0].get_offsets()[:, 0].tolist() == [10.0, 1.0]
+    results['alone/128x5'][0] = make_result(knn={'128x5': 69.0})
+    plot_gains(study, results, 'unused')
+    (mean,) = figures[1].axes[0].containers
+    assert mean.lines[0].get_xydata().tolist() == [[5.5, 0.0]]
+
+
+def test_every_row_is_drawn_and_looks_its_own(study, figures):
+    names = [f'row{number}' for number in range(16)]
+    study = replace(study, runs=list(map(make_run, names)), labels={name: name for name in names}, picture=names)
+    plot_sizes(study, {name: {0: make_result(knn={'64x2': 60.0})} for name in names}, 'unused')
+    lines = [bar.lines[0] for bar in figures[0].axes[0].containers]
+    assert len({(line.get_color(), line.get_marker()) for line in lines}) == 16
+    assert [text.get_text() for text in figures[0].axes[0].get_legend().get_texts()] == names
 
 
 def test_a_row_that_lacks_a_size_has_no_mean(study, folder):
