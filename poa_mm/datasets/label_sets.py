@@ -15,6 +15,8 @@ from torch.utils.data import Dataset
 from poa_mm.errors import UserError
 from poa_mm.registry import DATASETS
 
+from .reading import describe, open_dataset
+
 
 @DATASETS.register_module()
 class LabelFraction(Dataset):
@@ -24,17 +26,17 @@ class LabelFraction(Dataset):
         dataset: The whole data set, or its config.
         fraction: Share of each class, drawn at random; at least one image of each.
         list_file: Text file with one file name per line (as SimCLR's for 1 % and 10 % of ImageNet), instead of the
-            fraction.
+            fraction. The folders of a line must be those that the image lies in.
         seed: Of the draw.
 
     Raises:
         UserError: If not exactly one of fraction and list is given, the fraction is not in (0, 1], the list does not
-            exist, or it names images that the data set does not have.
+            exist or names images that the data set does not have, or the data set has no labels.
     """
 
     def __init__(
         self,
-        dataset: Mapping | BaseDataset,
+        dataset: Mapping | Dataset,
         fraction: float | None = None,
         list_file: str | None = None,
         seed: int = 0,
@@ -43,8 +45,10 @@ class LabelFraction(Dataset):
             raise UserError('give either fraction or list_file')
         if fraction is not None and not 0 < fraction <= 1:
             raise UserError(f'fraction must be above 0 and at most 1, got {fraction}')
-        self.dataset = DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
-        self.dataset.full_init()
+        # Built here, as open_dataset looks types up without the default scope.
+        self.dataset = open_dataset(DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset)
+        if 'gt_label' not in self.dataset.get_data_info(0):
+            raise UserError(f'the data set has no labels: {describe(self.dataset)}')
         if list_file is None:
             self.indices = self._draw(fraction, seed)
         else:
@@ -63,14 +67,20 @@ class LabelFraction(Dataset):
     def _listed(self, path: Path) -> list[int]:
         if not path.is_file():
             raise UserError(f'list {str(path)!r} does not exist')
-        wanted = {Path(line.strip()).name for line in path.read_text().splitlines() if line.strip()}
-        names = [Path(self.dataset.get_data_info(i)['img_path']).name for i in range(len(self.dataset))]
-        missing = sorted(wanted - set(names))
+        wanted = {Path(line.strip()).parts for line in path.read_text().splitlines() if line.strip()}
+        lengths = {len(parts) for parts in wanted}
+        found, indices = set(), []
+        for index in range(len(self.dataset)):
+            parts = Path(self.dataset.get_data_info(index)['img_path']).parts
+            if ends := wanted & {parts[-length:] for length in lengths}:
+                found |= ends
+                indices.append(index)
+        missing = sorted(str(Path(*parts)) for parts in wanted - found)
         if missing or not wanted:
             raise UserError(
                 f'{path} names {len(wanted)} images, but {len(missing)} are not in the data set: {missing[:3]}'
             )
-        return [index for index, name in enumerate(names) if name in wanted]
+        return indices
 
     @property
     def metainfo(self) -> dict:
