@@ -1,7 +1,7 @@
 """An endless stream of draws that is a pure function of the seed."""
 
 import itertools
-from collections.abc import Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 from typing import NamedTuple
 
 import numpy as np
@@ -57,22 +57,25 @@ class SeededInfiniteSampler(Sampler):
         self.skipped = 0
 
     def __iter__(self) -> Iterator[Draw]:
+        numbers = (divmod(number, self.batch_size) for number in itertools.count(self.skipped))
+        yield from self._draws(self._first(batch) + place for batch, place in numbers)
+
+    def batch(self, number: int) -> list[Draw]:
+        """The draws of batch ``number`` of this process, counted from the start of the run."""
+        return list(self._draws(range(self._first(number), self._first(number) + self.batch_size)))
+
+    def _first(self, batch: int) -> int:
+        """Position of the first draw of a batch of this process."""
+        return (batch * self.world_size + self.rank) * self.batch_size
+
+    def _draws(self, positions: Iterable[int]) -> Iterator[Draw]:
+        """The draws at ascending positions of the run; the order of a pass is made once."""
         order, order_pass = None, -1
-        for number in itertools.count(self.skipped):
-            batch, place = divmod(number, self.batch_size)
-            position = (batch * self.world_size + self.rank) * self.batch_size + place
+        for position in positions:
             current_pass, offset = divmod(position, self.size)
             if current_pass != order_pass:
                 order, order_pass = self._order(current_pass), current_pass
             yield Draw(int(order[offset]), position, self.seed)
-
-    def batch(self, number: int) -> list[Draw]:
-        """The draws of batch ``number`` of this process, counted from the start of the run."""
-        first = (number * self.world_size + self.rank) * self.batch_size
-        places = (divmod(position, self.size) for position in range(first, first + self.batch_size))
-        return [
-            Draw(int(self._order(passed)[offset]), first + i, self.seed) for i, (passed, offset) in enumerate(places)
-        ]
 
     def _order(self, number: int) -> np.ndarray:
         """Indices of the dataset in the order of a pass."""

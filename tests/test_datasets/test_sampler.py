@@ -68,6 +68,16 @@ def test_ranks_share_the_stream_of_one_process(monkeypatch):
         assert list(islice(part, 12)) == whole[rank::3]
 
 
+def test_a_batch_is_that_of_the_stream_and_makes_each_order_once(monkeypatch):
+    sampler = build(batch_size=24, rank=1, world_size=2, monkeypatch=monkeypatch)
+    stream, orders = iter(sampler), []
+    expected = [[next(stream) for _ in range(24)] for _ in range(3)]
+    plain = sampler._order
+    monkeypatch.setattr(sampler, '_order', lambda number: orders.append(number) or plain(number))
+    assert [sampler.batch(number) for number in range(3)] == expected
+    assert orders == [2, 3, 4, 7, 8, 9, 12, 13, 14]  # draws 24 to 47, 72 to 95, 120 to 143; passes of 10
+
+
 @pytest.mark.parametrize('skipped', [0, 1, 7, 25])
 def test_skip_goes_on_where_the_run_was(skipped, monkeypatch):
     arguments = dict(rank=1, world_size=2, monkeypatch=monkeypatch)
