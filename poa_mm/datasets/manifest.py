@@ -15,12 +15,13 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from poa_mm.errors import UserError
 from poa_mm.files import write_atomically
 
 from .decoding import EXTENSIONS
@@ -85,7 +86,7 @@ class Manifest:
         Args:
             root: Folder of images.
             cache: Folder of lists; ``$XDG_CACHE_HOME/poa_mm`` if ``None``. Processes of one machine wait for the
-                first of them.
+                first of them. Where it cannot be written or locked, the list is made without it.
 
         Raises:
             FileNotFoundError: If the folder does not exist.
@@ -95,19 +96,13 @@ class Manifest:
         folder = Path(cache or Path(os.environ.get('XDG_CACHE_HOME', '~/.cache'), 'poa_mm')).expanduser()
         key = hashlib.sha256(json.dumps([VERSION, os.fspath(root), EXTENSIONS]).encode()).hexdigest()[:16]
         path = folder / f'{root.name}-{key}.npz'
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:  # a home that is read-only
-            return cls.scan(root)
-        try:
-            with _locked(path.with_suffix('.lock')):
-                manifest = cls._load(path)
-                if manifest is None or manifest.is_outdated(root):
-                    manifest = cls.scan(root)
+        with _locked(path.with_suffix('.lock')):
+            manifest = cls._load(path)
+            if manifest is None or manifest.is_outdated(root):
+                manifest = cls.scan(root)
+                with suppress(UserError):  # a home that is read-only, a full disk
                     write_atomically(path, manifest._save)
-                return manifest
-        except (PermissionError, FileExistsError):  # the cache cannot be written
-            return cls.scan(root)
+            return manifest
 
     @classmethod
     def _load(cls, path: Path) -> Manifest | None:
@@ -185,6 +180,9 @@ def _unpacked(names: np.ndarray) -> list[str]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    with open(path, 'w') as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """Wait for other processes; without a lock where there can be none (a read-only home, some network disks)."""
+    with ExitStack() as stack:
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fcntl.flock(stack.enter_context(open(path, 'w')), fcntl.LOCK_EX)
         yield

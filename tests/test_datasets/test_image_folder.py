@@ -1,5 +1,7 @@
 """Folders of images: the list, its cache, and what is decoded."""
 
+import errno
+import fcntl
 import io
 import os
 import shutil
@@ -125,6 +127,24 @@ def test_a_damaged_or_unwritable_cache_is_passed_over(folder, tmp_path, monkeypa
     (tmp_path / 'file').write_text('')
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'file'))
     assert len(ImageFolder(folder)) == 7
+
+
+def test_a_disk_without_locks_keeps_the_cache(folder, tmp_path, monkeypatch):
+    def refuse(*args):
+        raise OSError(errno.ENOLCK, 'No locks available')
+
+    monkeypatch.setattr(fcntl, 'flock', refuse)
+    assert len(ImageFolder(folder)) == 7
+    monkeypatch.setattr(Manifest, 'scan', lambda root: pytest.fail('read again'))
+    assert len(ImageFolder(folder)) == 7
+
+
+def test_a_full_disk_does_not_end_the_run(folder, tmp_path, monkeypatch):
+    def refuse(number):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(os, 'fsync', refuse)
+    assert len(ImageFolder(folder)) == 7 and not list((tmp_path / 'cache/poa_mm').glob('*.npz'))
 
 
 def test_links_in_a_ring(folder):
