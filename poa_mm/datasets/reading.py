@@ -33,7 +33,7 @@ def open_dataset(dataset: Mapping | Dataset) -> Dataset:
             in ``.tar`` is a :class:`TarShards`, so that recipes take both.
 
     Raises:
-        UserError: If its files are missing or it has no images.
+        UserError: If its files are missing or may not be read, or it has no images.
     """
     if isinstance(dataset, Mapping) and dataset.get('type') == 'ImageFolder' and is_shards(dataset.get('data_root')):
         dataset = dict(type='TarShards', shards=dataset['data_root'], with_label=dataset.get('with_label', False))
@@ -48,6 +48,8 @@ def open_dataset(dataset: Mapping | Dataset) -> Dataset:
         raise UserError(f'the data {where!r} does not exist: set data_root to a folder of images') from error
     except NotADirectoryError as error:
         raise UserError(f'the data {error.filename!r} is not a folder: set data_root to a folder of images') from error
+    except PermissionError as error:
+        raise UserError(f'the data {str(error.filename or where)!r} cannot be read: {error.strerror}') from error
     except (RuntimeError, ValueError) as error:
         if not any(text in str(error) for text in EMPTY):
             raise

@@ -132,7 +132,7 @@ def _samples(shard: str) -> Iterator[tuple[tuple[int, int, int], bytes]]:
                     label = _label(archive.extractfile(member).read(), extension, label)
         if place is not None:
             yield (*place, label), os.fsencode('/'.join(filter(None, key)))
-    except tarfile.TarError as error:
+    except (tarfile.TarError, IsADirectoryError) as error:
         raise UserError(f'{shard} is not an uncompressed tar file, or is truncated: {error}') from error
 
 

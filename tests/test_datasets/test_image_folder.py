@@ -180,6 +180,21 @@ def test_no_images_is_one_sentence(tmp_path):
         open_class_folders(tmp_path / 'full')
 
 
+def test_a_folder_that_may_not_be_read_is_one_sentence(folder, monkeypatch):
+    scandir, scanned = os.scandir, []
+
+    def refuse(path):
+        scanned.append(path)
+        if str(path).endswith('deep'):
+            raise PermissionError(errno.EACCES, 'Permission denied', path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, 'scandir', refuse)
+    with pytest.raises(UserError, match=rf"^the data '{folder}/a/deep' cannot be read: Permission denied$"):
+        open_dataset(dict(type='ImageFolder', data_root=str(folder)))
+    assert len(scanned) == len(set(scanned))  # once
+
+
 @pytest.mark.parametrize('extension', EXTENSIONS)
 def test_every_format_is_decoded(extension, tmp_path):
     lossless = extension in ('.bmp', '.png', '.ppm', '.tif', '.tiff')

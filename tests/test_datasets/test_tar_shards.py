@@ -110,6 +110,8 @@ def test_mistakes_are_one_sentence(place):
     refused('2 samples of .* have no class', place / 'one/b.tar', with_label=True)
     (place / 'one/c.tar').write_bytes(b'not a tar file at all' * 100)
     refused('is not an uncompressed tar file', place / 'one/c.tar')
+    (place / 'one/d.tar').mkdir()
+    refused(r'one/d\.tar is not an uncompressed tar file, .* Is a directory', place / 'one/d.tar')
 
 
 def test_shards_wherever_a_folder_is_named(place):
