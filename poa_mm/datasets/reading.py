@@ -16,6 +16,8 @@ from poa_mm.errors import UserError
 from poa_mm.registry import DATASETS
 
 from .decoding import check_pixels
+from .image_folder import ImageFolder
+from .tar_shards import TarShards
 
 # Messages of mmpretrain's folders and MMEngine's lists without images.
 EMPTY = ('Found 0 files', 'at least one array')
@@ -107,8 +109,10 @@ def read_image(dataset: Dataset, index: int) -> np.ndarray:
     if get_worker_info() is not None:
         cv2.setNumThreads(0)  # the workers are the parallelism
     try:
-        if (path := Path(dataset.get_data_info(index).get('img_path', ''))).is_file():
-            check_pixels(path)
+        if not isinstance(dataset, ImageFolder | TarShards):  # which check the bytes that they decode
+            path = Path(dataset.get_data_info(index).get('img_path', ''))
+            if path.is_file():
+                check_pixels(path)
         results = dataset[index]
     except Exception as error:  # every decoder has its own
         path = dataset.get_data_info(index).get('img_path', f'number {index}')

@@ -67,7 +67,7 @@ class TarShards(Dataset):
     def get_data_info(self, index: int) -> dict[str, Any]:
         """``img_path`` (shard, slash, name of the sample) and, with labels, ``gt_label``."""
         index = range(len(self))[index]
-        shard = int(np.searchsorted(self.first, index, side='right')) - 1
+        shard = self._shard_of(index)
         key = self.keys[shard][index - self.first[shard]]
         info = dict(img_path=f'{self.shards[shard]}/{key.decode(errors="replace")}')
         return dict(info, gt_label=int(self.table[index, 2])) if self.with_label else info
@@ -78,12 +78,15 @@ class TarShards(Dataset):
         Raises:
             UserError: If the image cannot be decoded or is too large.
         """
-        info = self.get_data_info(index)
-        start, size, _ = self.table[range(len(self))[index]]
-        shard = self.shards[int(np.searchsorted(self.first, range(len(self))[index], side='right')) - 1]
+        index = range(len(self))[index]
+        start, size, _ = self.table[index]
         # pread keeps no position, which worker processes would share.
-        content = os.pread(_open(shard).fileno(), int(size), int(start))
-        return dict(info, img=decode(content))
+        content = os.pread(_open(self.shards[self._shard_of(index)]).fileno(), int(size), int(start))
+        return dict(self.get_data_info(index), img=decode(content))
+
+    def _shard_of(self, index: int) -> int:
+        """Number of the shard that an image lies in."""
+        return int(np.searchsorted(self.first, index, side='right')) - 1
 
 
 @lru_cache(maxsize=64)

@@ -233,6 +233,14 @@ def test_huge_images_are_refused_by_their_header(kind, tmp_path, monkeypatch):
     assert '\n' not in str(stopped.value)
 
 
+def test_the_header_is_checked_once(folder, monkeypatch):
+    checked = []
+    for module in ('decoding', 'reading'):
+        monkeypatch.setattr(f'poa_mm.datasets.{module}.check_pixels', checked.append)
+    read_image(ImageFolder(folder), 0)
+    assert len(checked) == 1
+
+
 def test_the_limit(monkeypatch):
     file = io.BytesIO()
     Image.fromarray(image()).save(file, 'png')
