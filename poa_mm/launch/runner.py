@@ -88,8 +88,12 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
     cfg.resume, cfg.load_from = True, str(found)
 
 
-def prepare_processes(cfg: Config) -> None:
+def prepare_processes(cfg: Config, local_rank: int = 0) -> None:
     """Start the process group over gloo on machines without a GPU, which MMEngine's launcher does not support.
+
+    Args:
+        cfg: Its ``launcher`` says how the processes were started; gets what DDP needs on CPUs.
+        local_rank: Of this process, if the environment does not set it.
 
     Raises:
         UserError: No launcher has started this process, there are more processes than GPUs on this machine, or Slurm
@@ -102,6 +106,7 @@ def prepare_processes(cfg: Config) -> None:
         raise UserError(
             f'--launcher {cfg.launcher} needs {", ".join(lacking)} in the environment: {START[cfg.launcher]}'
         )
+    os.environ.setdefault('LOCAL_RANK', str(local_rank))
     # Left to the end of Python, gloo's threads are now and then destroyed while they run, which aborts the process.
     atexit.register(_leave_processes)
     gpus, local_rank = torch.cuda.device_count(), int(os.environ['LOCAL_RANK'])

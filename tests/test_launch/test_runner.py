@@ -136,6 +136,18 @@ def test_more_processes_than_gpus(monkeypatch):
         monkeypatch.setenv(name, '2')
     with pytest.raises(UserError, match='it has only 2'):
         prepare_processes(Config(dict(launcher='pytorch')))
+    monkeypatch.delenv('LOCAL_RANK')  # an old launcher gives it as an argument
+    with pytest.raises(UserError, match='process 3 of this machine has no GPU'):
+        prepare_processes(Config(dict(launcher='pytorch')), 3)
+
+
+def test_slurm_does_not_need_the_local_rank(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    for name in ('LOCAL_RANK', 'SLURM_PROCID', 'SLURM_NTASKS'):
+        monkeypatch.setenv(name, '0')
+    monkeypatch.delenv('LOCAL_RANK')
+    with pytest.raises(UserError, match='--launcher slurm needs GPUs'):
+        prepare_processes(Config(dict(launcher='slurm')))
 
 
 @pytest.mark.parametrize('path', sorted(CONFIGS.rglob('*.py')), ids=lambda path: path.stem)
