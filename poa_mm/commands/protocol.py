@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from poa_mm.arguments import add_branch, add_cfg_options, add_launcher, add_subnets, not_negative, result_file
+from poa_mm.arguments import add_branch, add_cfg_options, add_launcher, add_subnets, result_file
 from poa_mm.errors import UserError
 
 if TYPE_CHECKING:
     from poa_mm.evaluation import EvalOptions
 
 CONFIG = '(default: from the config)'
+
+
+def seed(text: str) -> int:
+    """A random seed, in the range of those of configs.
+
+    Raises:
+        ArgumentTypeError: It is not.
+    """
+    from poa_mm.config.value_check import RANGES  # imports MMEngine
+
+    allowed, words = RANGES['seed']
+    if not text.isdecimal() or not allowed(float(text)):  # an integer may be too large for a float
+        raise ArgumentTypeError(f'must be {words}, got {text!r}')
+    return int(text)
 
 
 def add_protocol_arguments(parser: ArgumentParser, thumbnails: bool = True, val: bool = True) -> None:
@@ -45,7 +59,7 @@ def add_protocol_arguments(parser: ArgumentParser, thumbnails: bool = True, val:
     parser.add_argument('--batch-size', type=int, default=64, help='images at a time in each process (default: 64)')
     parser.add_argument('--workers', type=int, default=2, help='data-loading workers of each process (default: 2)')
     parser.add_argument('--amp', action='store_true', help='mixed precision: features in bfloat16')
-    parser.add_argument('--seed', type=not_negative, help="random seed (default: the config's, or 0)")
+    parser.add_argument('--seed', type=seed, help="random seed (default: the config's, or 0)")
     parser.add_argument(
         '--out', type=result_file, metavar='FILE.json', help='write the result file (default: print only)'
     )
@@ -86,7 +100,7 @@ def read_arguments(args: Namespace, *options: str) -> EvalOptions:
     else:
         cfg = Config(dict(launcher=args.launcher))
         cfg.merge_from_dict(args.cfg_options)
-    prepare_processes(cfg)
+    prepare_processes(cfg, args.local_rank)
     if args.launcher != 'none' and not is_distributed():
         init_dist(args.launcher, backend='nccl')
     settings = {key: getattr(args, key, None) for key in (*DATA_SETTINGS, *options)}
