@@ -18,7 +18,7 @@ def catch_signals() -> None:
     """Remember SIGTERM, SIGUSR1 and SIGINT from here on; again for one of them, the process ends at once.
 
     To be called before worker processes start: Slurm and the terminal send signals to these too, and a worker that
-    ends takes the run with it (see :func:`keep_handlers`). Does nothing outside the main thread, where Python does not
+    ends takes the run with it (see :func:`start_worker`). Does nothing outside the main thread, where Python does not
     allow it.
     """
     if threading.current_thread() is threading.main_thread():
@@ -27,17 +27,27 @@ def catch_signals() -> None:
             signal.signal(number, _remember)
 
 
-def keep_handlers(initialise: Callable[[int], None] | None, worker: int) -> None:
-    """Start a worker process of a dataloader, in which PyTorch has put its own handler of SIGTERM in place of ours.
+def start_worker(initialise: Callable[[int], None] | None, worker: int) -> None:
+    """Start a worker process of a dataloader, which ends by SIGTERM of its parent, or the second one of others.
+
+    PyTorch's handler, which is in place here, ends it by any.
 
     Args:
         initialise: The dataloader's own ``worker_init_fn``.
         worker: Number of the worker.
     """
-    if signal.getsignal(signal.SIGTERM) is _remember:  # of the parent, as far as Python knows
-        signal.signal(signal.SIGTERM, _remember)
+    if signal.getsignal(signal.SIGTERM) is _remember:  # in the parent; Python does not know of PyTorch's
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # also in threads that start later
+        threading.Thread(target=_end_by_parent, daemon=True).start()
     if initialise is not None:
         initialise(worker)
+
+
+def _end_by_parent() -> None:
+    senders = []
+    while os.getppid() not in senders and len(senders) < 2:
+        senders.append(signal.sigwaitinfo({signal.SIGTERM}).si_pid)
+    os._exit(0)
 
 
 def received() -> int | None:

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from .fully_sharded import FullyShardedPOA, gathered
 from .hooks.common import unwrapped
-from .interrupt import keep_handlers
+from .interrupt import start_worker
 from .screen import ScreenFilter, screens
 
 
@@ -30,7 +30,7 @@ class PoaRunner(Runner):
     def build_dataloader(*args, **kwargs) -> DataLoader:
         """Build a dataloader whose workers outlive the signal that asks the run to stop."""
         loader = Runner.build_dataloader(*args, **kwargs)
-        loader.worker_init_fn = partial(keep_handlers, loader.worker_init_fn)
+        loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)
         return loader
 
     def _init_model_weights(self) -> None:

@@ -10,7 +10,6 @@ import torch
 from mmengine.hooks import Hook
 from torch.utils.data import Dataset
 
-from poa_mm.engine import PoaRunner
 from poa_mm.engine.hooks import InterruptHook
 from poa_mm.engine.interrupt import SIGNALS, catch_signals, received
 from poa_mm.engine.recovery import newest_intact
@@ -107,16 +106,38 @@ class Rows(Dataset):
         return torch.randn(3, generator=torch.Generator().manual_seed(index))
 
 
-def test_workers_outlive_the_signal():
+@pytest.mark.parametrize('persistent', [False, True])
+def test_workers_outlive_the_signal_and_end_with_the_run(persistent):
     """Slurm sends it to them too, and PyTorch's own handler would end them, and so the run."""
-    loader = dict(dataset=Rows(), batch_size=2, num_workers=1, sampler=dict(type='DefaultSampler', shuffle=False))
-    batches = iter(PoaRunner.build_dataloader(loader))
-    first = next(batches)
-    (worker,) = batches._workers
-    # By another process: PyTorch's handler does nothing else to signals of its parent.
-    subprocess.run([sys.executable, '-c', f'import os; os.kill({worker.pid}, {int(signal.SIGTERM)})'], check=True)
-    rest = list(batches)
-    assert len(first) == 2 and len(rest) == 7 and received() is None
+    code = f"""
+import sys
+from poa_mm.engine import PoaRunner
+from poa_mm.engine.interrupt import catch_signals
+catch_signals()
+sampler = dict(type='DefaultSampler', shuffle=False)
+loader = dict(dataset=list(range(16)), batch_size=2, num_workers=2, persistent_workers={persistent}, sampler=sampler)
+loader = PoaRunner.build_dataloader(loader)
+batches = iter(loader)
+first = next(batches), next(batches)  # both workers have started
+print('workers', *(worker.pid for worker in batches._workers), flush=True)
+sys.stdin.readline()
+print('batches', len(first) + len(list(batches)), flush=True)
+if {persistent}:
+    next(iter(loader))
+"""
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with subprocess.Popen([sys.executable, '-c', code], **pipes) as process:
+        lines = iter(process.stdout)
+        workers = next(line for line in lines if line.startswith('workers')).split()[1:]
+        for worker in map(int, workers):
+            os.kill(worker, signal.SIGTERM)
+        process.stdin.write('\n')
+        process.stdin.flush()
+        assert next(line for line in lines if line.startswith('batches')) == 'batches 8\n'
+        assert process.wait(60) == 0
+    for worker in map(int, workers):
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker, 0)
 
 
 class RaiseAt(Raise):
