@@ -238,3 +238,5 @@ def check_pretraining(cfg: Config) -> None:
         raise UserError(f'what can be counted is POA pre-training, not {getattr(kind, "__name__", kind)}')
     if not (cfg.get('optim_wrapper') and cfg.get('train_dataloader') and cfg.get('train_cfg')):
         raise UserError(f'{cfg.filename} has nothing to train with: train_dataloader, train_cfg and optim_wrapper')
+    if not (cfg.optim_wrapper.get('total_batch') and cfg.optim_wrapper.get('batch_size')):
+        raise UserError(f'optim_wrapper of {cfg.filename} must state total_batch and batch_size to be counted')

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from poa_mm.errors import UserError
 from poa_mm.registry import MODELS
 
+from .backbones import ElasticBackbone
 from .distiller import Distiller
 
 
@@ -34,7 +35,7 @@ class Recovery(Distiller):
         init_cfg: Initialisation config of MMEngine.
 
     Raises:
-        UserError: If a backbone has several sizes, or a number is out of range.
+        UserError: If a backbone is not elastic or has several sizes, or a number is out of range.
     """
 
     def __init__(
@@ -49,6 +50,12 @@ class Recovery(Distiller):
         if patch_weight < 0 or beta <= 0:
             raise UserError(f'patch_weight must not be negative, beta must be positive, got {patch_weight} and {beta}')
         super().__init__(backbone, teacher, data_preprocessor, init_cfg)
+        larger = self.teacher.backbone
+        if not isinstance(larger, ElasticBackbone) or len(larger.space) != 1:
+            raise UserError(
+                'the teacher of Recovery is an elastic backbone of one size, whose patches are compared, got '
+                f'{type(larger).__name__}'
+            )
         self.patch_weight, self.beta = patch_weight, beta
         sizes = self.backbone.feature_dims(), self.teacher.backbone.feature_dims()
         self.projectors = nn.ModuleDict({name: nn.Linear(*sizes) for name in ('image', 'patch')})

@@ -115,6 +115,10 @@ def test_other_models_are_refused():
     cfg = load_config(str(CONFIGS / 'eval' / 'finetune_vits.py'), {}, None, 'none')
     with pytest.raises(UserError, match='POA pre-training, not ImageClassifier'):
         count_step(cfg, 2)
+    cfg = config(VIT)
+    del cfg.optim_wrapper.total_batch
+    with pytest.raises(UserError, match='must state total_batch and batch_size'):
+        count_step(cfg, 2)
 
 
 def test_typical_subnet():

@@ -61,6 +61,10 @@ def test_wrong_values(tmp_path):
         build(tmp_path, beta=0)
     with pytest.raises(UserError, match='the student of Recovery has one size, but this backbone has 9'):
         build(tmp_path, backbone=LARGE)
+    static = dict(type='mmpretrain.VisionTransformer', arch='deit-t', img_size=32, patch_size=16)
+    for teacher in (LARGE, static):
+        with pytest.raises(UserError, match='the teacher of Recovery is an elastic backbone of one size'):
+            build(tmp_path, teacher=dict(type='FrozenBackbone', backbone=teacher))
 
 
 def test_the_student_comes_nearer(tmp_path):
