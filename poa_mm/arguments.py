@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import os
 from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -85,16 +85,28 @@ def result_file_ending(*suffixes: str) -> Callable[[str], str]:
     return check
 
 
+class KeyValues(dict):
+    """Values by dotted key.
+
+    Attributes:
+        texts: What was typed for each key.
+    """
+
+    def __init__(self, options: Mapping[str, Any] = {}) -> None:
+        super().__init__(options)
+        self.texts = dict(getattr(options, 'texts', {}))
+
+
 class CfgOptions(Action):
-    """``KEY=VALUE ...`` as a dict from dotted keys to values; see :func:`parse_value`."""
+    """``KEY=VALUE ...`` as :class:`KeyValues`; see :func:`parse_value`."""
 
     def __call__(self, parser: ArgumentParser, namespace: Namespace, values: list[str], option_string=None) -> None:
-        options = dict(getattr(namespace, self.dest) or {})
+        options = KeyValues(getattr(namespace, self.dest) or {})
         for text in values:
             key, equals, value = text.partition('=')
             if not key or not equals:
                 parser.error(f'{option_string} takes KEY=VALUE, got {text!r}')
-            options[key] = parse_value(value)
+            options[key], options.texts[key] = parse_value(value), value
         setattr(namespace, self.dest, options)
 
 
@@ -102,16 +114,11 @@ def parse_value(text: str) -> Any:
     """The value of ``KEY=VALUE``, as MMEngine's ``DictAction`` reads it, plus dicts.
 
     Outer quotes are removed. Numbers, ``true``, ``false``, ``None``, ``a,b`` and ``[a,b]`` (lists), ``(a,b)``,
-    ``{'k': v}`` and ``dict(k=v)``; all else is text. Nothing is executed.
+    ``{'k': v}`` and ``dict(k=v)``; all else is text, also ``2024_01``. Nothing is executed.
     """
-    text = text.strip()
-    if len(text) > 1 and text[0] == text[-1] and text[0] in '\'"' and text[0] not in text[1:-1]:
-        text = text[1:-1]
-    for convert in (int, float):
-        try:
-            return convert(text)
-        except ValueError:
-            pass
+    text = unquoted(text)
+    if (number := _number(text)) is not None:
+        return number
     if text.lower() in CONSTANTS:
         return CONSTANTS[text.lower()]
     try:
@@ -125,6 +132,22 @@ def parse_value(text: str) -> Any:
     return _value(node, text, text)
 
 
+def unquoted(text: str) -> str:
+    """A text without blanks and quotes around it."""
+    text = text.strip()
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in '\'"' and text[0] not in text[1:-1]
+    return text[1:-1] if quoted else text
+
+
+def _number(text: str) -> int | float | None:
+    for convert in (int, float):
+        try:
+            return None if '_' in text else convert(text)
+        except ValueError:
+            pass
+    return None
+
+
 def _value(node: ast.expr, source: str, text: str) -> Any:
     """The value of a literal; any other text unchanged."""
 
@@ -132,18 +155,18 @@ def _value(node: ast.expr, source: str, text: str) -> Any:
         return _value(child, source, ast.get_source_segment(source, child))
 
     match node:
-        case ast.Constant():
+        case ast.Constant(value=str() | bool() | None):
             return node.value
+        case ast.Constant() | ast.UnaryOp() if (number := _number(text)) is not None:
+            return number
         case ast.List():
             return [parse(child) for child in node.elts]
         case ast.Tuple():
             return tuple(parse(child) for child in node.elts)
-        case ast.Dict() if None not in node.keys:
+        case ast.Dict() if all(isinstance(key, ast.Constant | ast.Name | ast.Attribute) for key in node.keys):
             return {parse(key): parse(value) for key, value in zip(node.keys, node.values)}
         case ast.Call(func=ast.Name(id='dict'), args=[]) if all(keyword.arg for keyword in node.keywords):
             return {keyword.arg: parse(keyword.value) for keyword in node.keywords}
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
-            return -number
     return CONSTANTS.get(text.lower(), text)
 
 
@@ -170,7 +193,7 @@ def add_cfg_options(parser: ArgumentParser) -> None:
         '--cfg-options',
         nargs='+',
         action=CfgOptions,
-        default={},
+        default=KeyValues(),
         metavar='KEY=VALUE',
         help='change the config: its variables (steps=100) and any key (model.backbone.depths="(12,18)")',
     )

@@ -31,6 +31,12 @@ def test_as_mmengine(text):
         ("{'a': dict(b=None), 'c': (True, 1.5)}", dict(a=dict(b=None), c=(True, 1.5))),
         ('__import__("os").getcwd()', '__import__("os").getcwd()'),
         ('[dict(**a)]', ['dict(**a)']),
+        ('2024_01', '2024_01'),
+        ('[1_0,{2_0:3}]', ['1_0', {'2_0': 3}]),
+        ("{'x':{[1]:2}}", {'x': '{[1]:2}'}),
+        ('{1:-2,a.b:...}', {1: -2, 'a.b': '...'}),
+        ('...', '...'),
+        ('[b"x",1j]', ['b"x"', '1j']),
         ('', ''),
     ],
 )
@@ -42,7 +48,8 @@ def test_options_add_up(capsys):
     parser = ArgumentParser()
     add_cfg_options(parser)
     args = parser.parse_args(['--cfg-options', 'a=1', 'b=x=y', '--cfg-options', 'a=2', 'c='])
-    assert args.cfg_options == dict(a=2, b='x=y', c='') and parser.parse_args([]).cfg_options == {}
+    assert args.cfg_options == dict(a=2, b='x=y', c='') and args.cfg_options.texts == dict(a='2', b='x=y', c='')
+    assert parser.parse_args([]).cfg_options == parser.parse_args([]).cfg_options.texts == {}
     with pytest.raises(SystemExit):
         parser.parse_args(['--cfg-options', 'lr'])
     assert "--cfg-options takes KEY=VALUE, got 'lr'" in capsys.readouterr().err

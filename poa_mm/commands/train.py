@@ -35,13 +35,17 @@ def run(args: Namespace) -> None:
     import logging
 
     set_environment()  # before PyTorch is imported, which reads it
-    from poa_mm.config import load_config
+    from poa_mm.config import check_config, load_config
     from poa_mm.engine.interrupt import catch_signals
     from poa_mm.engine.precision import check_amp
     from poa_mm.launch import build_runner, enable_amp, open_data, prepare_processes, set_resume
+    from poa_mm.launch.runner import TRAINING
 
     logging.raiseExceptions = False  # a full disk is reported once, not by each line of the log
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher, args.local_rank)
+    check_config(cfg)
+    if lacking := [name for name in TRAINING if not cfg.get(name)]:
+        raise UserError(f'{args.config} cannot be trained: it lacks {", ".join(lacking)}')
     if args.vis:
         from poa_mm.visualization.backends import add_backends
 
@@ -52,8 +56,6 @@ def run(args: Namespace) -> None:
     if args.resume:
         set_resume(cfg, args.resume)
     prepare_processes(cfg)
-    if not cfg.get('train_cfg'):
-        raise UserError(f'{args.config} has nothing to train: it lacks train_cfg, train_dataloader and optim_wrapper')
     catch_signals()  # before worker processes start
     runner = build_runner(cfg)
     open_data(runner, 'train', 'val')

@@ -68,9 +68,10 @@ def run(args: Namespace) -> None:
         raise UserError('no images: give a folder with --images')
     sections = []
     if args.inputs:
-        from poa_mm.config import load_config
+        from poa_mm.config import check_config, load_config
 
         cfg = load_config(args.inputs, args.cfg_options, None, 'none')
+        check_config(cfg)
         picture = save_figure(draw_batch(first_batch(cfg, args.number), args.number), args.out / 'inputs.png')
         text = f'The first crops of {args.inputs}; patches that the students do not see are grey.'
         sections.append(Section('Inputs', text, picture))

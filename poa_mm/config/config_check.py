@@ -37,6 +37,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     'visualizer': ('VISUALIZERS', 'VISBACKENDS'),
     'log_processor': ('LOG_PROCESSORS',),
 }
+OTHER_SECTIONS = ('env_cfg', 'randomness', 'knn', 'linear', 'cluster', 'robustness', 'backgrounds')
 # Keys that builders remove before the class is called.
 REMOVED = {'type', '_scope_', '_delete_'}
 REMOVED_IN = {
@@ -48,6 +49,8 @@ REMOVED_IN = {
 # Dicts whose type is looked up elsewhere: functions and operators of mmcv, mmpretrain's batch augmentations, and parts
 # of an initializer.
 OTHER_LOOKUPS = ('nms', 'roi_layer', 'augments', 'override')
+# Sections that may also be a list of dicts.
+LISTS = ('param_scheduler', 'custom_hooks', 'val_evaluator', 'test_evaluator')
 # Functions that a class passes its remaining keywords to.
 PASSES_ON: dict[type, Callable] = {CheckpointHook: Runner.save_checkpoint}
 
@@ -67,21 +70,23 @@ def check_config(cfg: Config) -> None:
     """Check the types and keys of all sections that a runner builds.
 
     Args:
-        cfg: Its types are looked up in its ``default_scope``, which imports the toolboxes that it names.
+        cfg: Its types are looked up in its ``default_scope``, by default ours, which imports the toolboxes that it
+            names.
 
     Raises:
         UserError: A type does not exist, or a class does not take a key; with similar names.
     """
+    check_sections(cfg)
     content = cfg.to_dict()
     check_values(content, Runner.__init__, '')
     for section in filter(content.__contains__, SECTIONS):
-        if not isinstance(content[section], dict | list | tuple | type(None)):
-            raise UserError(f'{section} must be a dict or a list of dicts, got {content[section]!r}')
-        _check(content[section], Place(section, section, content.get('default_scope')))
+        _check(content[section], Place(section, section, content.get('default_scope') or 'poa_mm'))
     for name, target in dict(randomness=Runner.set_randomness, log_processor=LogProcessor).items():
         if isinstance(content.get(name), dict) and 'type' not in content[name]:
             _check_keys(content[name], [target], name)
-    check_ranges((content.get('env_cfg') or {}).get('mp_cfg') or {}, 'env_cfg.mp_cfg')
+    environment = content.get('env_cfg') or {}
+    check_ranges(environment, 'env_cfg')
+    check_ranges(environment.get('mp_cfg') or {}, 'env_cfg.mp_cfg')
     for name in ('train', 'val', 'test'):
         loader, loop = content.get(f'{name}_dataloader'), content.get(f'{name}_cfg')
         if isinstance(loader, dict):
@@ -93,6 +98,22 @@ def check_config(cfg: Config) -> None:
                 test='TestLoop',
             )
             _check_keys(loop, [registries.LOOPS.get(kinds[name])], f'{name}_cfg', {'by_epoch'})
+
+
+def check_sections(cfg: Config) -> None:
+    """Check that every section and hook is a dict, for what reads a config before its types and keys are checked.
+
+    Raises:
+        UserError: One is neither a dict nor ``None``, nor a list of dicts where a runner takes one.
+    """
+    for name in (*SECTIONS, *OTHER_SECTIONS):
+        value = cfg.get(name)
+        parts = value if name in LISTS and isinstance(value, list | tuple) else [value]
+        if not all(isinstance(part, dict | None) for part in parts):
+            raise UserError(f'{name} must be a dict{" or a list of dicts" * (name in LISTS)}, got {value!r}')
+    for name, hook in (cfg.get('default_hooks') or {}).items():
+        if not isinstance(hook, dict | None):
+            raise UserError(f'default_hooks.{name} must be a dict or None, got {hook!r}')
 
 
 def _check(node: Any, place: Place) -> None:

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from poa_mm.compat import DISTRIBUTIONS
 from poa_mm.errors import UserError
 
+from .config_check import check_sections
 from .recipes import find_config
 from .variables import ConfigFile, config_files, evaluate, read_with_variables
 
@@ -25,8 +26,9 @@ READ = {
     *('activation_checkpointing', 'compile', 'custom_imports', 'efficient_conv_bn_eval', 'find_unused_parameters'),
     *('model_wrapper_cfg', 'runner_type', 'strategy', 'tta_model', 'tta_pipeline'),
     *('knn', 'linear', 'cluster', 'robustness', 'backgrounds'),
-    *('train_pipeline', 'test_pipeline'),  # variables that Config.dump keeps although nothing refers to them any more
 }
+# Variables that Config.dump keeps although nothing refers to them any more; their names are near sections'.
+KEPT = {'train_pipeline', 'test_pipeline'}
 
 
 def load_config(path: str, options: dict[str, Any], work_dir: str | None, launcher: str, local_rank: int = 0) -> Config:
@@ -37,7 +39,7 @@ def load_config(path: str, options: dict[str, Any], work_dir: str | None, launch
 
     Args:
         path: The config file, or the name of one of ours (:func:`find_config`).
-        options: Keys and their values, as ``--cfg-options`` gives them.
+        options: Keys and their values, as ``--cfg-options`` gives them (:class:`poa_mm.arguments.KeyValues`).
         work_dir: Overrides the config's own; default: ``work_dirs/<name of the config>``.
         launcher: ``'none'``, ``'pytorch'`` or ``'slurm'``.
         local_rank: Of this process, if the environment does not set it.
@@ -45,23 +47,19 @@ def load_config(path: str, options: dict[str, Any], work_dir: str | None, launch
     Raises:
         UserError: The config does not exist, or is not valid Python.
         UserError: An option does not fit the config, or nothing reads it.
+        UserError: A section is not a dict (:func:`check_sections`).
         UserError: The config uses a toolbox that is not installed.
     """
     path = str(find_config(path))
     files = config_files(path)
     check_names(files)
     variables = {name: value for name, value in options.items() if name not in READ and _assigned(name, files)}
-    cfg = read_with_variables(path, files, variables) if variables else evaluate(path)
-    if 'launcher' in options or (work_dir and 'work_dir' in options):
-        raise UserError('--cfg-options takes neither launcher nor a second work_dir: give --launcher and --work-dir')
-    for key, value in options.items():
-        if key in variables:
-            continue
-        _check_is_read(cfg, key)
-        try:
-            cfg.merge_from_dict({key: value})
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
-            raise UserError(f'--cfg-options {key}={value} does not fit {path}: {error}') from error
+    _check_are_used(variables, files)
+    texts = getattr(options, 'texts', {})
+    cfg = read_with_variables(path, files, variables, texts) if variables else evaluate(path)
+    if work_dir and 'work_dir' in options:
+        raise UserError('--cfg-options takes no second work_dir: give --work-dir')
+    merge_options(cfg, {key: value for key, value in options.items() if key not in variables})
     cfg.launcher = launcher
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{Path(path).stem}'
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
@@ -72,6 +70,25 @@ def load_config(path: str, options: dict[str, Any], work_dir: str | None, launch
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
     check_toolboxes(cfg)
     return cfg
+
+
+def merge_options(cfg: Config, options: dict[str, Any]) -> None:
+    """Merge options into an evaluated config, which may be empty.
+
+    Raises:
+        UserError: One does not fit the config, or nothing reads it.
+        UserError: A section is not a dict (:func:`check_sections`).
+    """
+    if 'launcher' in options:
+        raise UserError('--cfg-options takes no launcher: give --launcher')
+    for key, value in options.items():
+        _check_is_read(cfg, key)
+        try:
+            cfg.merge_from_dict({key: value})
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            where = cfg.filename or 'the config'
+            raise UserError(f'--cfg-options {key}={value} does not fit {where}: {error}') from error
+    check_sections(cfg)
 
 
 def check_toolboxes(cfg: Config) -> None:
@@ -97,13 +114,21 @@ def check_names(files: list[ConfigFile]) -> None:
     """
     used = set().union(*(file.used_names() for file in files))
     for file in files:
-        for name in file.assigned.keys() - READ - used - {'_base_'}:
+        for name in file.assigned.keys() - READ - KEPT - used - {'_base_'}:
             if near := difflib.get_close_matches(name, READ, n=3, cutoff=0.75):
                 raise UserError(f'{file.path}: nothing reads {name!r}; near are {", ".join(near)}')
 
 
 def _assigned(name: str, files: list[ConfigFile]) -> bool:
     return any(name in file.assigned for file in files)
+
+
+def _check_are_used(variables: Iterable[str], files: list[ConfigFile]) -> None:
+    """Refuse a variable that no line reads, as in the config that a training has written."""
+    used = set().union(*(file.used_names() for file in files))
+    for name in variables:
+        if name not in used:
+            raise UserError(f'--cfg-options {name} has no effect: no line of {files[0].path} reads this variable')
 
 
 def _check_is_read(cfg: Config, key: str) -> None:
@@ -118,7 +143,8 @@ def _check_is_read(cfg: Config, key: str) -> None:
         )
     near = difflib.get_close_matches(name, [*READ, *cfg], n=3)
     raise UserError(
-        f'--cfg-options {key}: {cfg.filename} has no {name!r}' + (f'; near are {", ".join(near)}' if near else '')
+        f'--cfg-options {key}: {cfg.filename or "the config"} has no {name!r}'
+        + (f'; near are {", ".join(near)}' if near else '')
     )
 
 

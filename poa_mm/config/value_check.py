@@ -26,6 +26,10 @@ def _numbers(allowed: Callable[[float], bool]) -> Callable[[Any], bool]:
     return check
 
 
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
 def _pair(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value))
 
@@ -45,8 +49,9 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     'seed': (_numbers(lambda x: 0 <= x < 2**32 and x == int(x)), 'an integer from 0 to 2^32 - 1'),
     'num_workers': (_numbers(lambda x: x >= 0 and x == int(x)), 'an integer of at least 0'),
     'log_level': (lambda x: x in LEVELS, f'one of {", ".join(LEVELS)}'),
-    'vis_backends': (lambda x: isinstance(x, list | tuple), 'a list of dicts'),
+    'vis_backends': (lambda x: isinstance(x, list | tuple) and all(map(_is_dict, x)), 'a list of dicts'),
     'mp_start_method': (lambda x: x in START_METHODS, f'one of {", ".join(START_METHODS)}'),
+    **dict.fromkeys(('dataset', 'optimizer', 'mp_cfg', 'dist_cfg'), (_is_dict, 'a dict')),
     **dict.fromkeys(('lr', 'student_temp', 'max_norm'), POSITIVE),
     **dict.fromkeys(
         ('weight_decay', 'loss_weights', 'warmup', 'temp_steps', 'patch_loss_start', 'final'), NOT_NEGATIVE

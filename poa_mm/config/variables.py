@@ -13,6 +13,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from poa_mm.arguments import unquoted
 from poa_mm.errors import UserError
 
 
@@ -43,11 +44,13 @@ class ConfigFile:
             raise UserError(f'config {str(path)!r} does not exist')
         if path.suffix != '.py':
             raise UserError(f'config {str(path)!r} must be a Python file, .py')
-        text = path.read_text(encoding='utf-8')
         try:
+            text = path.read_text(encoding='utf-8')
             tree = ast.parse(text)
         except SyntaxError as error:
             raise UserError(f'{path}, line {error.lineno}: {error.msg}') from error
+        except ValueError as error:  # not UTF-8; bytes of 0
+            raise UserError(f'{path} is not Python: {error}') from error
         assigned = {
             node.targets[0].id: node.value
             for node in tree.body
@@ -59,9 +62,10 @@ class ConfigFile:
 
     def with_values(self, values: Mapping[str, Any]) -> str:
         """The source with other values assigned to names that it assigns."""
-        lines = [line.encode() for line in self.text.splitlines(keepends=True)]  # ast counts bytes
+        lines = self.text.encode().splitlines(keepends=True)  # ast counts bytes, and lines that end in \n and \r alone
         nodes = {self.assigned[name]: value for name, value in values.items() if name in self.assigned}
-        for node, value in sorted(nodes.items(), key=lambda item: -item[0].lineno):  # from the end: positions stay
+        # From the end: positions stay.
+        for node, value in sorted(nodes.items(), key=lambda item: (-item[0].lineno, -item[0].col_offset)):
             first, last = node.lineno - 1, node.end_lineno - 1
             rest = lines[last][node.end_col_offset :]
             lines[first : last + 1] = [lines[first][: node.col_offset] + repr(value).encode() + rest]
@@ -115,7 +119,9 @@ def evaluate(path: str | Path) -> Config:
         raise UserError(f'{Path(place.filename).name}, line {place.lineno}: {type(error).__name__}: {error}') from error
 
 
-def read_with_variables(path: str, files: list[ConfigFile], values: Mapping[str, Any]) -> Config:
+def read_with_variables(
+    path: str, files: list[ConfigFile], values: Mapping[str, Any], texts: Mapping[str, str] = {}
+) -> Config:
     """Evaluate a config with other values of some of its variables, in its bases too.
 
     Copies of the files are evaluated; ``{{ fileDirname }}`` still means the folder of the original.
@@ -124,11 +130,12 @@ def read_with_variables(path: str, files: list[ConfigFile], values: Mapping[str,
         path: The config, which becomes the ``filename`` of the result.
         files: From :func:`config_files`.
         values: Of names that at least one of the files assigns.
+        texts: What was typed for them, where it was; a number takes the place of a text as it was typed.
 
     Raises:
-        UserError: A value is not a number where the config has one.
+        UserError: A value is not a number, or not True or False, where the config has one.
     """
-    values = {name: _like(name, files, value) for name, value in values.items()}
+    values = {name: _like(name, files, value, texts.get(name, str(value))) for name, value in values.items()}
     with TemporaryDirectory() as folder:
         copies = {file.path: Path(folder, str(i), file.path.name) for i, file in enumerate(files)}
         for file in files:
@@ -141,15 +148,16 @@ def read_with_variables(path: str, files: list[ConfigFile], values: Mapping[str,
     return Config(cfg._cfg_dict, cfg_text=cfg.text, filename=path, env_variables=cfg.env_variables)
 
 
-def _like(name: str, files: list[ConfigFile], value: Any) -> Any:
-    """The value as the type of what the config assigns, where that is a number or a text."""
+def _like(name: str, files: list[ConfigFile], value: Any, text: str) -> Any:
+    """The value as the type of what the config assigns, where that is a number, a bool or a text."""
     for file in files:
         try:
             old = ast.literal_eval(file.assigned[name])
         except (KeyError, ValueError):
             continue
         if isinstance(old, str) and isinstance(value, (int, float)):
-            return str(value)
-        if isinstance(old, (int, float)) and not isinstance(value, (int, float)):
-            raise UserError(f'{name} must be a number, as {old} in {file.path}, got {value!r}')
+            return unquoted(text)
+        kind, words = (bool, 'True or False') if isinstance(old, bool) else (int | float, 'a number')
+        if isinstance(old, int | float) and not isinstance(value, kind):
+            raise UserError(f'{name} must be {words}, as {old} in {file.path}, got {value!r}')
     return value

@@ -85,6 +85,42 @@ def test_mistakes(config, option, message):
         check_config(load_config(str(CONFIGS / config), {key: value}, None, 'none'))
 
 
+@pytest.mark.parametrize(
+    ('key', 'value', 'message'),
+    [
+        ('optim_wrapper', 3, 'optim_wrapper must be a dict, got 3'),
+        ('visualizer', 'text', "visualizer must be a dict, got 'text'"),
+        ('val_dataloader', [3], r'val_dataloader must be a dict, got \[3\]'),
+        ('randomness', 3, 'randomness must be a dict, got 3'),
+        ('custom_hooks', [3], r'custom_hooks must be a dict or a list of dicts, got \[3\]'),
+        ('default_hooks.checkpoint', 3, r'default_hooks\.checkpoint must be a dict or None, got 3'),
+    ],
+)
+def test_sections_are_dicts_before_anything_reads_them(key, value, message):
+    with pytest.raises(UserError, match=message):
+        load_config(str(CONFIGS / VIT), {key: value}, None, 'none')
+
+
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        ('optim_wrapper.optimizer', r'optim_wrapper\.optimizer must be a dict, got 3'),
+        ('train_dataloader.dataset', r'train_dataloader\.dataset must be a dict, got 3'),
+        ('visualizer.vis_backends', r'vis_backends must be a list of dicts, got 3'),
+        ('env_cfg.dist_cfg', r'env_cfg\.dist_cfg must be a dict, got 3'),
+        ('env_cfg.mp_cfg', r'env_cfg\.mp_cfg must be a dict, got 3'),
+    ],
+)
+def test_parts_that_are_read_before_they_are_built(option, message):
+    with pytest.raises(UserError, match=message):
+        check_config(load_config(str(CONFIGS / VIT), {option: 3}, None, 'none'))
+
+
+def test_types_are_ours_without_a_scope():
+    with pytest.raises(UserError, match=r'model\.head must be a dict, got 3'):
+        check_config(Config(dict(model=dict(type='POA', backbone={}, head=3))))
+
+
 def test_paramwise_cfg_of_mmengine():
     cfg = dict(optimizer=dict(type='SGD', lr=1), constructor='DefaultOptimWrapperConstructor')
     check_config(Config(dict(optim_wrapper={**cfg, 'paramwise_cfg': dict(norm_decay_mult=0.0, custom_keys={})})))

@@ -1,9 +1,11 @@
 """Variables of configs set from the command line: everything that is computed from them follows."""
 
+from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
 
+from poa_mm.arguments import add_cfg_options
 from poa_mm.config import load_config
 from poa_mm.config.recipes import is_config
 from poa_mm.errors import UserError
@@ -73,10 +75,50 @@ def test_other_values_change_nothing_else(family):
 def test_numbers_and_names(family):
     with pytest.raises(UserError, match=r"batch_size must be a number, as 4 in .*config\.py, got 'four'"):
         load_config(family, {'batch_size': 'four'}, None, 'none')
-    assert load_config(family, {'data_root': 2017}, None, 'none').loader.root == '2017'
+    Path(family).write_text(Path(family).read_text() + 'fused = True\nmore_data = dict(fused=fused)\n')
+    with pytest.raises(UserError, match=r"fused must be True or False, as True in .*config\.py, got 'maybe'"):
+        load_config(family, {'fused': 'maybe'}, None, 'none')
+    assert load_config(family, {'fused': False}, None, 'none').more_data == dict(fused=False)
     with pytest.raises(UserError, match=r'base\.py.* does not exist'):
         Path(family).write_text("_base_ = 'base.py'")
         load_config(family, {}, None, 'none')
+
+
+@pytest.mark.parametrize('text', ['2017', '007', '1e3', 'true', '"1.50"'])
+def test_a_text_stays_as_it_was_typed(family, text):
+    parser = ArgumentParser()
+    add_cfg_options(parser)
+    options = parser.parse_args(['--cfg-options', f'data_root={text}']).cfg_options
+    assert isinstance(options['data_root'], int | float)
+    assert load_config(family, options, None, 'none').loader.root == text.strip('"')
+    assert load_config(family, {'data_root': 2017}, None, 'none').loader.root == '2017'
+
+
+def test_values_take_the_places_of_the_old_ones(tmp_path):
+    path = tmp_path / 'config.py'
+    # Python's lines end in neither of these two characters.
+    path.write_text("s = 'p\u2028q\\\n\x0c'\na = 1; b = 2\nc = 3\nmodel = dict(a=a, b=b, c=c, s=s)\n", encoding='utf-8')
+    cfg = load_config(str(path), {'a': 10, 'b': 200, 'c': 3000}, None, 'none')
+    assert cfg.model == dict(a=10, b=200, c=3000, s='p\u2028q\x0c')
+
+
+def test_pipelines_are_variables(tmp_path):
+    name = 'eval/finetune_vit_small'
+    cfg = load_config(name, {'test_pipeline': [dict(type='LoadImageFromFile')]}, None, 'none')
+    assert cfg.val_dataloader.dataset.pipeline == [dict(type='LoadImageFromFile')]
+    with pytest.raises(UserError, match=r'train_pipeline\.1\.scale has no effect: train_pipeline is a variable'):
+        load_config(name, {'train_pipeline.1.scale': 64}, None, 'none')
+    cfg.dump(tmp_path / 'dumped.py')
+    assert load_config(str(tmp_path / 'dumped.py'), {}, None, 'none').test_pipeline == cfg.test_pipeline
+    with pytest.raises(UserError, match=r'test_pipeline has no effect: no line of .*dumped\.py reads this variable'):
+        load_config(str(tmp_path / 'dumped.py'), {'test_pipeline': []}, None, 'none')
+
+
+@pytest.mark.parametrize('content', [b'a = "\xff"', b'a = 1\0'])
+def test_what_is_not_python(tmp_path, content):
+    (tmp_path / 'config.py').write_bytes(content)
+    with pytest.raises(UserError, match=r'config\.py'):
+        load_config(str(tmp_path / 'config.py'), {}, None, 'none')
 
 
 @pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.py')), ids=lambda path: path.stem)
