@@ -53,9 +53,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
-    from mmengine.config import Config
-
-    from poa_mm.config.recipes import find_config
+    from poa_mm.config import check_config, load_config
     from poa_mm.extraction import FORMATS, extract_network, load_pretrained
     from poa_mm.extraction.targets import TARGETS, Options, check_target, hub, toolbox_of_maps, write_target
     from poa_mm.extraction.targets.card import card_results
@@ -70,7 +68,9 @@ def run(args: Namespace) -> None:
     elif given := [*options.given(), *(name for name in ('results', 'push') if getattr(args, name))]:
         raise UserError(f'{", ".join(given)}: only for --format {LIBRARIES}')
     record = read_knn(args.results) if args.results else None
-    cfg = Config.fromfile(find_config(args.config)) if args.config else None
+    cfg = load_config(args.config, {}, None, 'none') if args.config else None
+    if cfg is not None:
+        check_config(cfg)
     backbone, meta = load_pretrained(args.checkpoint, cfg, args.branch)
     subnets = backbone.space.select(args.subnets)
     if args.push and len(subnets) != 1:
