@@ -80,7 +80,7 @@ def import_weights(source: str | Path, cfg: Config, branch: str | None = None) -
     Args:
         source: A file, or a folder of ``transformers`` or timm.
         cfg: A pre-training config whose intact network is the source's.
-        branch: ``'teacher'`` or ``'student'`` where a file holds both; ``None`` is the teacher.
+        branch: As of :func:`recognise`.
 
     Raises:
         UserError: If the source cannot be read or does not fit the config; names what and why.
@@ -131,7 +131,7 @@ def _head_weights(weights: Mapping[str, Tensor], branch: str | None) -> dict[str
     found = {}
     for name in sorted(names):
         own = plain_name(name)
-        if match := re.fullmatch(r'(?:teacher\.|module\.)*head\.(heads\..+)', own):
+        if match := re.fullmatch(r'(?:teacher\.|student\.|module\.)*head\.(heads\..+)', own):
             found[match[1]] = weights[name]
         for pattern, replacement in AUTHORS_HEAD:
             if 'patch' not in own and 'ibot' not in own and (match := re.fullmatch(pattern, own)):

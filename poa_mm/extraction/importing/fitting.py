@@ -69,7 +69,7 @@ def _translate(
     found = {
         renamed(name, source).replace('norm_last.', last_norm): value
         for name, value in own.items()
-        if not re.fullmatch(f'{source.unused}|{BUFFERS}', name) and (prefix or not _is_head(name))
+        if not re.fullmatch(f'{source.unused}|{BUFFERS}', name) and not _is_head(name)
     }
     for name in list(found):
         if match := SEPARATE_QKV.fullmatch(name):

@@ -13,8 +13,6 @@ from torch import Tensor
 from poa_mm.errors import UserError
 from poa_mm.files import load_weights
 
-# How programs nest their weights in a file, the first that is there; otherwise the file itself is the mapping.
-CONTAINERS = ('state_dict', 'teacher', 'model')
 FILES = ('model.safetensors', 'pytorch_model.bin')
 
 
@@ -88,12 +86,21 @@ def _read_file(path: Path) -> dict[str, Tensor]:
     if path.suffix == '.safetensors':
         contents = _read_safetensors(path)
     else:
-        contents = load_weights(path)
-        contents = next((contents[key] for key in CONTAINERS if isinstance(contents.get(key), dict)), contents)
+        contents = _weights_of(load_weights(path))
     weights = {name: value for name, value in contents.items() if isinstance(name, str) and isinstance(value, Tensor)}
     if not weights:
         raise UserError(f'{path} holds no weights')
     return weights
+
+
+def _weights_of(contents: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The mapping of weights where a program nests it in its file, with the branch in the names where it says it."""
+    nested = {key: value for key, value in contents.items() if isinstance(value, dict)}
+    if 'state_dict' in nested:
+        return nested['state_dict']
+    if branches := [key for key in ('teacher', 'student') if key in nested]:
+        return {f'{key}.{name}': value for key in branches for name, value in nested[key].items()}
+    return nested.get('model', contents)
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

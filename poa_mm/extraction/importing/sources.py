@@ -209,10 +209,10 @@ def recognise(names: Iterable[str], branch: str | None = None) -> tuple[Source, 
 
     Args:
         names: Of all weights of a file.
-        branch: ``'teacher'`` or ``'student'`` where a file holds both; ``None`` is the teacher.
+        branch: ``'teacher'`` or ``'student'``; ``None`` is the teacher where a file holds both.
 
     Raises:
-        UserError: If the names are of no known source, or of several networks.
+        UserError: If the names are of no known source, or of several networks, or the file lacks the branch.
     """
     names = list(names)
     for source in SOURCES:
@@ -221,10 +221,13 @@ def recognise(names: Iterable[str], branch: str | None = None) -> tuple[Source, 
         prefixes = [p for p in prefixes if source.also is None or p + source.also in names]
         if not prefixes:
             continue
-        if len(prefixes) > 1:
+        if branch or len(prefixes) > 1:
             wanted = [p for p in prefixes if ('teacher' in p) == (branch != 'student')]
+            shown = ', '.join(map(repr, prefixes))
+            if branch and not wanted:
+                raise UserError(f'the file has no {branch}: its network has the prefix {shown}')
             if len(wanted) != 1:
-                raise UserError(f'the file holds several networks, with the prefixes {", ".join(map(repr, prefixes))}')
+                raise UserError(f'the file holds several networks, with the prefixes {shown}')
             prefixes = wanted
         return source, prefixes[0]
     raise UserError(

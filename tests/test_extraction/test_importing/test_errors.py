@@ -19,10 +19,10 @@ def weights():
 
 @pytest.fixture
 def load(tmp_path):
-    def load(weights, model=None, **changes):
+    def load(weights, model=None, branch=None, **changes):
         torch.save(weights, tmp_path / 'w.pth')
         cfg = Config(dict(model=dict(type='POA', **{'backbone': {**VIT, **changes}, **(model or {})})))
-        return import_weights(tmp_path / 'w.pth', cfg)
+        return import_weights(tmp_path / 'w.pth', cfg, branch)
 
     return load
 
@@ -63,6 +63,25 @@ def test_single_weights(load, weights):
 def test_several_networks(load, weights):
     with pytest.raises(ValueError, match=r"several networks, with the prefixes 'a\.', 'b\.'"):
         load({prefix + name: value for name, value in weights.items() for prefix in ('a.', 'b.')})
+
+
+@pytest.mark.parametrize(
+    'nest', [lambda w: {f'teacher.backbone.{k}': v for k, v in w.items()}, lambda w: {'teacher': w}]
+)
+def test_a_branch_that_the_file_lacks(load, weights, nest):
+    for branch in (None, 'teacher'):
+        assert torch.equal(load(nest(weights), branch=branch).backbone.cls_token, weights['cls_token'])
+    with pytest.raises(ValueError, match=r"the file has no student: its network has the prefix 'teacher\."):
+        load(nest(weights), branch='student')
+    with pytest.raises(ValueError, match=r"the file has no teacher: its network has the prefix 'backbone\.'"):
+        load({f'backbone.{name}': value for name, value in weights.items()}, branch='teacher')
+
+
+def test_branches_of_one_file(load, weights):
+    contents = dict(student={f'module.{name}': value + 1 for name, value in weights.items()}, teacher=weights)
+    for branch, added in ((None, 0), ('teacher', 0), ('student', 1)):
+        found = load(contents, branch=branch).backbone
+        torch.testing.assert_close(found.cls_token, weights['cls_token'] + added, rtol=0, atol=0)
 
 
 def test_batch_norm(load):
