@@ -75,15 +75,16 @@ def read_arguments(args: Namespace, *options: str) -> EvalOptions:
         *options: Names of the protocol's own arguments that are settings.
 
     Raises:
-        UserError: If the config does not exist.
+        UserError: If the config does not exist, or an option does not fit it.
         UserError: If the arguments cannot be combined.
     """
     from mmengine.config import Config
     from mmengine.dist import init_dist, is_distributed
     from torch import cuda
 
-    from poa_mm.config import load_config
-    from poa_mm.config.config_check import check_config
+    from poa_mm.config import check_config, load_config
+    from poa_mm.config.config_check import OTHER_SECTIONS
+    from poa_mm.config.loading import merge_options
     from poa_mm.config.recipes import is_config
     from poa_mm.engine.precision import check_amp
     from poa_mm.evaluation.comparison import DATA_SETTINGS, EvalOptions
@@ -96,10 +97,15 @@ def read_arguments(args: Namespace, *options: str) -> EvalOptions:
         raise UserError(f'at most one config can be given, got {", ".join(configs)}')
     if configs:
         cfg = load_config(configs[0], args.cfg_options, None, args.launcher, args.local_rank)
-        check_config(cfg)
     else:
-        cfg = Config(dict(launcher=args.launcher))
-        cfg.merge_from_dict(args.cfg_options)
+        cfg = Config()
+        merge_options(cfg, args.cfg_options)
+        if unread := cfg.keys() - set(OTHER_SECTIONS):
+            raise UserError(
+                f'--cfg-options {min(unread)} needs a config; those of {", ".join(OTHER_SECTIONS)} do without'
+            )
+        cfg.launcher = args.launcher
+    check_config(cfg)
     prepare_processes(cfg, args.local_rank)
     if args.launcher != 'none' and not is_distributed():
         init_dist(args.launcher, backend='nccl')

@@ -142,6 +142,13 @@ def test_extracted_files_equal_their_checkpoint(place, monkeypatch):
         (['iter_5.pth', '--seed', '1.5'], 'argument --seed: must be an integer from 0 to 2^32 - 1'),
         (['tiny.py', '--untrained', '--cfg-options', 'knn.kk=3'], "unknown keys ['kk']"),
         (['tiny.py', 'iter_5.pth', '--cfg-options', 'model.backbone.depths="(2,3)"'], 'of another space'),
+        (['iter_5.pth', '--cfg-options', 'knnn.crop=16'], "knnn.crop: the config has no 'knnn'; near are knn"),
+        (['iter_5.pth', '--cfg-options', 'a.b=3'], "--cfg-options a.b: the config has no 'a'"),
+        (['iter_5.pth', '--cfg-options', 'launcher=mpi'], '--cfg-options takes no launcher: give --launcher'),
+        (['iter_5.pth', '--cfg-options', 'train_cfg.max_iters=3'], '--cfg-options train_cfg needs a config'),
+        (['iter_5.pth', '--cfg-options', 'model=3'], 'model must be a dict, got 3'),
+        (['iter_5.pth', '--cfg-options', 'randomness=3'], 'randomness must be a dict, got 3'),
+        (['iter_5.pth', '--cfg-options', 'randomness.seed=x'], 'randomness.seed must be an integer from 0'),
     ],
 )
 def test_errors_are_one_line(place, monkeypatch, capsys, arguments, message):

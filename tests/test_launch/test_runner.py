@@ -55,6 +55,14 @@ def test_option_that_nothing_reads(tmp_path, option, message):
         load_config(write(tmp_path, text), {option: 3}, None, 'none')
 
 
+def test_options_that_have_an_argument_of_their_own(tmp_path):
+    path = write(tmp_path, 'model = dict(depth=2)')
+    with pytest.raises(UserError, match='takes no launcher: give --launcher'):
+        load_config(path, {'launcher': 'mpi'}, None, 'none')
+    with pytest.raises(UserError, match='takes no second work_dir: give --work-dir'):
+        load_config(path, {'work_dir': 'one'}, 'other', 'none')
+
+
 def test_misspelt_section(tmp_path):
     base = tmp_path / 'base.py'
     base.write_text('modle = dict(depth=2)')
