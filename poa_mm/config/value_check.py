@@ -21,7 +21,7 @@ def _numbers(allowed: Callable[[float], bool]) -> Callable[[Any], bool]:
             return all(map(check, value.values()))
         if isinstance(value, list | tuple):
             return all(map(check, value))
-        return _is_number(value) and math.isfinite(value) and bool(allowed(value))
+        return _is_number(value) and -math.inf < value < math.inf and bool(allowed(value))
 
     return check
 
