@@ -41,6 +41,7 @@ def result_folder(text: str) -> Path:
     Raises:
         ArgumentTypeError: Nothing can be written there.
     """
+    _existing_folder(text)
     try:
         Path(text).mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=text).close()
@@ -55,11 +56,21 @@ def work_dir(text: str) -> str:
     Raises:
         ArgumentTypeError: It is a file, or cannot be written.
     """
+    existing = _existing_folder(text)
+    if not os.access(existing, os.W_OK):
+        raise ArgumentTypeError(f'cannot write into {text}: {existing} is a folder that cannot be written')
+    return text
+
+
+def _existing_folder(text: str) -> Path:
+    """The part of a path that exists."""
+    if not text:
+        raise ArgumentTypeError("must be a path, got ''")
     place = Path(text).absolute()
     existing = next(path for path in (place, *place.parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise ArgumentTypeError(f'cannot write into {text}: {existing} is not a folder that can be written')
-    return text
+    if not existing.is_dir():
+        raise ArgumentTypeError(f'cannot write into {text}: {existing} is a file, not a folder')
+    return existing
 
 
 def result_file(text: str) -> str:
@@ -68,9 +79,9 @@ def result_file(text: str) -> str:
     Raises:
         ArgumentTypeError: It cannot be written.
     """
-    if Path(text).is_dir():
-        raise ArgumentTypeError(f'{text} is a folder')
-    result_folder(str(Path(text).parent))
+    if text and Path(text).is_dir():
+        raise ArgumentTypeError(f'{text} is a folder, not a file')
+    result_folder(text and str(Path(text).parent))
     return text
 
 

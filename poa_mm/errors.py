@@ -1,5 +1,7 @@
 """The errors that command lines report as a sentence."""
 
+from pathlib import Path
+
 
 class UserError(ValueError):
     """A mistake in a config, an argument or a file, in one sentence that names the value and what is allowed.
@@ -7,6 +9,14 @@ class UserError(ValueError):
     Command lines print the sentence and exit with code 2. Every other exception is a bug or a failure of the machine
     and keeps its traceback.
     """
+
+
+def not_found(path: str | Path) -> str:
+    """The end of a sentence on a path that is not the file or the folder that is needed: what is there instead."""
+    name = str(path)
+    if not name or not Path(name).exists():
+        return f'{name!r} does not exist'
+    return f'{name!r} is a folder, not a file' if Path(name).is_dir() else f'{name!r} is a file, not a folder'
 
 
 class RunStopped(Exception):

@@ -1,11 +1,13 @@
 """Values of ``--cfg-options``, checked against MMEngine's reading of the same text where it has one."""
 
-from argparse import ArgumentParser
+import os
+from argparse import ArgumentParser, ArgumentTypeError
+from pathlib import Path
 
 import pytest
 from mmengine.config import DictAction
 
-from poa_mm.arguments import add_cfg_options, parse_value, result_file_ending
+from poa_mm.arguments import add_cfg_options, parse_value, result_file, result_file_ending, result_folder, work_dir
 
 AS_MMENGINE = (
     *('1', '-1', '1e-3', '.5', 'true', 'False', 'None', 'abc', 'data/my_images', '/mnt/a-b/x.pth', 'iter_5.pth'),
@@ -60,3 +62,24 @@ def test_result_file_ending(tmp_path):
     assert kind(f'{tmp_path}/new/x.pkl').endswith('x.pkl') and (tmp_path / 'new').is_dir()
     with pytest.raises(Exception, match=r'must end in \.json or \.pkl'):
         kind('x.txt')
+
+
+@pytest.mark.parametrize(
+    ('kind', 'text', 'message'),
+    [
+        (result_folder, 'notes.txt', 'cannot write into notes.txt: {}/notes.txt is a file, not a folder'),
+        (result_folder, 'notes.txt/a/b', 'cannot write into notes.txt/a/b: {}/notes.txt is a file, not a folder'),
+        (result_file, 'notes.txt/x.json', 'cannot write into notes.txt: {}/notes.txt is a file, not a folder'),
+        (result_file, 'folder', 'folder is a folder, not a file'),
+        (work_dir, 'notes.txt/a', 'cannot write into notes.txt/a: {}/notes.txt is a file, not a folder'),
+        *((kind, '', "must be a path, got ''") for kind in (result_folder, result_file, work_dir)),
+    ],
+)
+def test_places_where_nothing_can_be_written(tmp_path, monkeypatch, kind, text, message):
+    monkeypatch.chdir(tmp_path)
+    Path('notes.txt').write_text('')
+    Path('folder').mkdir()
+    with pytest.raises(ArgumentTypeError) as refused:
+        kind(text)
+    assert str(refused.value) == message.format(os.getcwd())
+    assert sorted(os.listdir()) == ['folder', 'notes.txt']

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poa_mm.arguments import add_launch_arguments, positive, result_file_ending, result_folder
-from poa_mm.errors import UserError
+from poa_mm.errors import UserError, not_found
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -69,7 +69,7 @@ def prepare_test(
         UserError: The config has nothing to test on.
     """
     if not (Path(checkpoint).is_file() or '://' in checkpoint):
-        raise UserError(f'checkpoint {checkpoint!r} does not exist')
+        raise UserError(f'checkpoint {not_found(checkpoint)}')
     if not (cfg.get('test_dataloader') and cfg.get('test_evaluator')):
         raise UserError(f'{cfg.filename} has no test data and metric; pre-training is evaluated by poa knn')
     cfg.load_from, cfg.resume = checkpoint, False

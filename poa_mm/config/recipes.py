@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from poa_mm.errors import UserError
+from poa_mm.errors import UserError, not_found
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -35,9 +35,9 @@ def find_config(name: str | Path) -> Path:
     if own := _own(name):
         return own
     if path.suffix == '.py' and '::' not in str(name):
-        raise UserError(f'config {str(name)!r} does not exist')
+        raise UserError(f'config {not_found(name)}')
     names = ', '.join(sorted(file.stem for file in config_folder().glob('*.py')))
-    raise UserError(f'config {str(name)!r} does not exist: give a file, or the name of one of our recipes ({names})')
+    raise UserError(f'config {not_found(name)}: give a file, or the name of one of our recipes ({names})')
 
 
 def run_config(work_dir: str | Path) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 from mmengine.config import Config
 
 from poa_mm.arguments import unquoted
-from poa_mm.errors import UserError
+from poa_mm.errors import UserError, not_found
 
 
 @dataclass
@@ -41,7 +41,7 @@ class ConfigFile:
             UserError: It does not exist or is not valid Python.
         """
         if not path.is_file():
-            raise UserError(f'config {str(path)!r} does not exist')
+            raise UserError(f'config {not_found(path)}')
         if path.suffix != '.py':
             raise UserError(f'config {str(path)!r} must be a Python file, .py')
         try:

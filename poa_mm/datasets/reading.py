@@ -12,7 +12,7 @@ import numpy as np
 from mmengine.logging import print_log
 from torch.utils.data import Dataset, get_worker_info
 
-from poa_mm.errors import UserError
+from poa_mm.errors import UserError, not_found
 from poa_mm.registry import DATASETS
 
 from .decoding import check_pixels
@@ -76,7 +76,7 @@ def open_class_folders(path: str | Path) -> Dataset:
         return open_dataset(dict(type='TarShards', shards=str(path), with_label=True))
     path = Path(path)
     if not path.is_dir():
-        raise UserError(f'data folder {str(path)!r} does not exist')
+        raise UserError(f'data folder {not_found(path)}')
     classes = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith('.'))
     if not classes:
         raise UserError(f'{path} has no labels: images must lie in one sub-folder per class')
@@ -95,7 +95,7 @@ def open_folder(path: str | Path) -> Dataset:
         UserError: If the folder does not exist or has no images.
     """
     if not (is_shards(path) or Path(path).is_dir()):
-        raise UserError(f'the folder of images {str(path)!r} does not exist')
+        raise UserError(f'the folder of images {not_found(path)}')
     return open_dataset(dict(type='ImageFolder', data_root=str(path)))
 
 

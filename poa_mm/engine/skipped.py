@@ -12,7 +12,7 @@ from mmengine.dist import get_dist_info
 from mmengine.runner import Runner
 
 from poa_mm.datasets.sampler import SeededInfiniteSampler
-from poa_mm.errors import UserError
+from poa_mm.errors import UserError, not_found
 from poa_mm.files import write_text
 from poa_mm.models.poa import POA
 
@@ -104,10 +104,10 @@ def read_step(path: str | Path) -> SkippedStep:
     Raises:
         UserError: It does not exist or is something else.
     """
+    if not Path(path).is_file():
+        raise UserError(f'skipped step {not_found(path)}')
     try:
         step = json.loads(Path(path).read_text())
-    except FileNotFoundError as error:
-        raise UserError(f'{path} does not exist') from error
     except (ValueError, OSError) as error:
         raise UserError(f'{path} is not a skipped step of poa train: {error}') from error
     numbers = ('step', 'rank', 'world_size', 'seed')

@@ -17,14 +17,14 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from poa_mm.errors import UserError
+from poa_mm.errors import UserError, not_found
 from poa_mm.files.unpickling import INERT_PICKLE, Inert
 
 INCOMPLETE = '.incomplete'
 
 
 def load_weights(path: str | Path, map_location: Any = 'cpu') -> dict:
-    """Load a file written by ``torch.save``, its tensors memory-mapped, or a ``.safetensors`` of ``poa extract``.
+    """Load a file written by ``torch.save``, its tensors memory-mapped, or a ``.safetensors``.
 
     Tensors that are never used (the optimizer's state) are not read from the disk. Objects that are neither tensors
     nor plain containers are :class:`~poa_mm.files.unpickling.Inert`.
@@ -38,9 +38,9 @@ def load_weights(path: str | Path, map_location: Any = 'cpu') -> dict:
         UserError: If it is not a PyTorch file, or does not hold a dict.
         UserError: If its ``state_dict`` holds anything but tensors.
     """
+    if not Path(path).is_file():
+        raise UserError(f'checkpoint {not_found(path)}')
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f'checkpoint {str(path)!r} does not exist')
     if path.suffix == '.safetensors':
         return _load_safetensors(path, map_location)
     _check_archive(path)
@@ -52,14 +52,13 @@ def load_weights(path: str | Path, map_location: Any = 'cpu') -> dict:
         reason = str(error).partition('\n')[0]
         raise UserError(f'{path} is a checkpoint that PyTorch cannot read: {reason}') from error
     if not isinstance(contents, dict) or isinstance(contents, Inert):
-        kind = contents.name if isinstance(contents, Inert) else type(contents).__name__
-        raise UserError(f'{path} is not a checkpoint: it holds a {kind}, not a dict')
+        raise UserError(f'{path} is not a checkpoint: it holds a {_kind(contents)}, not a dict')
     _check_tensors(path, contents.get('state_dict', {}))
     return contents
 
 
 def _load_safetensors(path: Path, map_location: Any) -> dict:
-    """Weights, and as ``meta`` what ``poa extract --format safetensors`` wrote into the file's metadata."""
+    """Weights as ``state_dict``, and as ``meta`` what ``poa extract`` wrote into the metadata of a file of its own."""
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError:
@@ -69,7 +68,7 @@ def _load_safetensors(path: Path, map_location: Any) -> dict:
             meta = json.loads((file.metadata() or {}).get('poa_mm', '{}'))
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, ValueError) as error:
-        raise UserError(f'{path} is not a safetensors file of poa_mm: {error}') from error
+        raise UserError(f'{path} is not a safetensors file: {error}') from error
     if not isinstance(meta, dict):
         raise UserError(f'{path} is not a safetensors file of poa_mm: its metadata is not a dict')
     if map_location is not None:
@@ -80,11 +79,14 @@ def _load_safetensors(path: Path, map_location: Any) -> dict:
 def _check_tensors(path: Path, weights: Any) -> None:
     """Refuse weights that are other objects, so that their readers need not."""
     if isinstance(weights, Inert) or not isinstance(weights, dict):
-        raise UserError(f'{path} is not a checkpoint: its state_dict is a {getattr(weights, "name", type(weights))}')
+        raise UserError(f'{path} is not a checkpoint: its state_dict is a {_kind(weights)}, not a dict')
     for name, value in weights.items():
         if not isinstance(value, Tensor):
-            kind = value.name if isinstance(value, Inert) else type(value).__name__
-            raise UserError(f'{path} is not a checkpoint: its weight {name} is a {kind}, not a tensor')
+            raise UserError(f'{path} is not a checkpoint: its weight {name} is a {_kind(value)}, not a tensor')
+
+
+def _kind(value: Any) -> str:
+    return value.name if isinstance(value, Inert) else type(value).__name__
 
 
 def _check_archive(path: Path) -> None:

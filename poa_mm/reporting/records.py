@@ -13,7 +13,7 @@ from typing import Any
 import mmengine
 import torch
 
-from poa_mm.errors import UserError
+from poa_mm.errors import UserError, not_found
 from poa_mm.files import write_text
 from poa_mm.version import __version__
 
@@ -76,11 +76,10 @@ def read_results(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
 
 def _read(path: str | Path) -> dict[str, Any] | None:
     """A result file; ``None`` for any other file."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f'result file {str(path)!r} does not exist')
+    if not Path(path).is_file():
+        raise UserError(f'result file {not_found(path)}')
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(Path(path).read_text())
         if isinstance(content['protocol']['name'], str) and isinstance(content['results'], list):
             return content
     except (ValueError, KeyError, TypeError):

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from poa_mm.errors import UserError
+from poa_mm.errors import UserError, not_found
 
 Curves = Mapping[str, tuple[Sequence[int], Sequence[float]]]  # steps and values by name
 Reference = Mapping[str, Any]
@@ -131,7 +131,7 @@ def read_reference(path: str | Path) -> Reference:
         text = Path(path).read_text()
     else:
         raise UserError(
-            f'reference {name!r} does not exist: give a file of --make, a config, or the name of a recipe such as '
+            f'reference {not_found(name)}: give a file of --make, a config, or the name of a recipe such as '
             f'{known_recipes()[0]}'
         )
     try:

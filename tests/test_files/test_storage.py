@@ -142,6 +142,10 @@ def test_what_is_no_file_of_weights(tmp_path):
     for content in ([1, 2], torch.ones(1), Runs(dict)):
         torch.save(content, path)
         refused(ValueError, 'it holds a ')
+    torch.save(dict(state_dict=[1]), path)
+    refused(ValueError, 'its state_dict is a list, not a dict')
+    path = tmp_path
+    refused(ValueError, 'checkpoint .* is a folder, not a file')
 
 
 def with_pickle(path, change):
