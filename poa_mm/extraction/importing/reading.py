@@ -48,7 +48,10 @@ def read_source(path: str | Path) -> SourceFile:
 def _read_folder(folder: Path) -> SourceFile:
     index = next(iter(sorted(folder.glob('*.index.json'))), None)
     if index is not None:
-        files = sorted({str(name) for name in _read_json(index).get('weight_map', {}).values()})
+        weight_map = _read_json(index).get('weight_map', {})
+        if not isinstance(weight_map, dict):
+            raise UserError(f'weight_map of {index} must be a dict, got {weight_map!r}')
+        files = sorted(set(map(str, weight_map.values())))
         outside = [name for name in files if Path(name).name != name]
         if outside:
             raise UserError(f'{index} names a file outside its folder: {outside[0]}')
@@ -59,13 +62,18 @@ def _read_folder(folder: Path) -> SourceFile:
     weights = {name: value for file in files for name, value in _read_file(folder / file).items()}
     config = _read_json(folder / 'config.json')
     processor = _read_json(folder / 'preprocessor_config.json')
-    levels = config.get('pretrained_cfg') or processor
-    found = {
-        key: [float(x) * 255 for x in levels.get(key) or levels[f'image_{key}']]
-        for key in ('mean', 'std')
-        if levels.get(key) or levels.get(f'image_{key}')
-    }
-    return SourceFile(str(folder), weights, _read_options(folder, config), found)
+    try:
+        levels = config.get('pretrained_cfg') or processor
+        found = {
+            key: [float(x) * 255 for x in levels.get(key) or levels[f'image_{key}']]
+            for key in ('mean', 'std')
+            if levels.get(key) or levels.get(f'image_{key}')
+        }
+        return SourceFile(str(folder), weights, _read_options(folder, config), found)
+    except UserError:
+        raise
+    except (TypeError, AttributeError, ValueError) as error:
+        raise UserError(f'{folder} has a config.json that is not of transformers or timm: {error}') from error
 
 
 def _read_options(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,10 +91,7 @@ def _read_options(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_file(path: Path) -> dict[str, Tensor]:
-    if path.suffix == '.safetensors':
-        contents = _read_safetensors(path)
-    else:
-        contents = _weights_of(load_weights(path))
+    contents = _weights_of(load_weights(path))
     weights = {name: value for name, value in contents.items() if isinstance(name, str) and isinstance(value, Tensor)}
     if not weights:
         raise UserError(f'{path} holds no weights')
@@ -101,18 +106,6 @@ def _weights_of(contents: Mapping[str, Any]) -> Mapping[str, Any]:
     if branches := [key for key in ('teacher', 'student') if key in nested]:
         return {f'{key}.{name}': value for key in branches for name, value in nested[key].items()}
     return nested.get('model', contents)
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise UserError(f'checkpoint {str(path)!r} does not exist')
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise UserError(f'{path} is not a safetensors file: {error}') from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -108,6 +108,15 @@ def test_levels_and_activation_of_a_folder(tmp_path, weights):
     (tmp_path / 'config.json').write_text(json.dumps(dict(hidden_act='quick_gelu')))
     with pytest.raises(ValueError, match='is a network with quick_gelu'):
         read_source(tmp_path)
+    for config in (
+        dict(pretrained_cfg=3),
+        dict(pretrained_cfg=dict(mean=0.5)),
+        dict(pretrained_cfg=dict(mean='abc')),
+        dict(num_heads=3),
+    ):
+        (tmp_path / 'config.json').write_text(json.dumps(config))
+        with pytest.raises(ValueError, match='has a config.json that is not of transformers or timm'):
+            read_source(tmp_path)
 
 
 def test_files(tmp_path):
@@ -121,4 +130,7 @@ def test_files(tmp_path):
         read_source(tmp_path / 'x.safetensors')
     (tmp_path / 'model.safetensors.index.json').write_text(json.dumps(dict(weight_map={'a': '../x.safetensors'})))
     with pytest.raises(ValueError, match='names a file outside its folder'):
+        read_source(tmp_path)
+    (tmp_path / 'model.safetensors.index.json').write_text(json.dumps(dict(weight_map=3)))
+    with pytest.raises(ValueError, match=r'weight_map of .*index\.json must be a dict, got 3'):
         read_source(tmp_path)
