@@ -73,7 +73,9 @@ def _read_folder(folder: Path) -> SourceFile:
     except UserError:
         raise
     except (TypeError, AttributeError, ValueError) as error:
-        raise UserError(f'{folder} has a config.json that is not of transformers or timm: {error}') from error
+        raise UserError(
+            f'config.json and preprocessor_config.json of {folder} are not of transformers or timm: {error}'
+        ) from error
 
 
 def _read_options(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -108,14 +108,10 @@ def test_levels_and_activation_of_a_folder(tmp_path, weights):
     (tmp_path / 'config.json').write_text(json.dumps(dict(hidden_act='quick_gelu')))
     with pytest.raises(ValueError, match='is a network with quick_gelu'):
         read_source(tmp_path)
-    for config in (
-        dict(pretrained_cfg=3),
-        dict(pretrained_cfg=dict(mean=0.5)),
-        dict(pretrained_cfg=dict(mean='abc')),
-        dict(num_heads=3),
-    ):
+    for config in ({'pretrained_cfg': 3}, {'pretrained_cfg': {'mean': 0.5}}, {'image_mean': 'abc'}, {'num_heads': 3}):
         (tmp_path / 'config.json').write_text(json.dumps(config))
-        with pytest.raises(ValueError, match='has a config.json that is not of transformers or timm'):
+        (tmp_path / 'preprocessor_config.json').write_text(json.dumps(config))
+        with pytest.raises(ValueError, match=r'preprocessor_config\.json of .* are not of transformers or timm'):
             read_source(tmp_path)
 
 
