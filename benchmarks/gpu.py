@@ -46,7 +46,7 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--checks', action=BooleanOptionalAction, default=True, help='whether to make the checks')
     parser.add_argument('--minutes', type=positive, default=9, help='no check or network starts after these (9)')
     parser.add_argument('--check-batch-size', type=positive, default=32, help='images of a step of the checks (32)')
-    parser.add_argument('--tflops', type=float, default=790, help='predictions: bf16 TFLOP/s (790: large products of an H200)')
+    parser.add_argument('--tflops', type=float, default=790, help='predictions: bf16 TFLOP/s (790: of an H200)')
     parser.add_argument('--bandwidth', type=float, default=4, help='predictions: TB/s of memory (4)')
     parser.add_argument('--steps', type=positive, default=10, help='timed steps (10)')
     parser.add_argument('--limit', type=positive, help=f'largest batch to try ({LARGEST}; tiny: {TINY_LARGEST})')
