@@ -10,13 +10,12 @@ train_dataloader.collate_fn.grid="(14,14)" train_dataloader.dataset.views.local.
 
 _base_ = 'poa_vitl.py'
 
-epoch = 800
-steps = 35 * epoch
+steps = 35 * _base_.epoch
 
 # Teacher and student start as the imported network: see docs/make_elastic.md.
 load_from = 'work_dirs/import/vitl.pth'
 
-model = dict(backbone=dict(patch_size=14), schedule=dict(temp_steps=3 * epoch, patch_loss_start=0))
+model = dict(backbone=dict(patch_size=14), schedule=dict(temp_steps=3 * _base_.epoch, patch_loss_start=0))
 train_dataloader = dict(
     collate_fn=dict(grid=(16, 16)),
     dataset=dict(views=dict(local=dict(size=98))),
@@ -24,7 +23,7 @@ train_dataloader = dict(
 
 optim_wrapper = dict(optimizer=dict(lr=0.001))
 param_scheduler = [
-    dict(type='CosineLR', steps=steps, warmup=epoch, final=2e-5),
+    dict(type='CosineLR', steps=steps, warmup=_base_.epoch, final=2e-5),
     dict(type='CosineWeightDecay', steps=steps, final=0.4),
 ]
 train_cfg = dict(max_iters=steps)

@@ -2,9 +2,9 @@
 
 _base_ = 'seed_vitl_to_vits.py'
 
-steps = 300 * 313
+steps = 300 * _base_.epoch
 param_scheduler = [
-    dict(type='CosineLR', steps=steps, warmup=10 * 313, final=2e-5),
+    dict(type='CosineLR', steps=steps, warmup=10 * _base_.epoch, final=2e-5),
     dict(type='CosineWeightDecay', steps=steps, final=0.4),
 ]
 train_cfg = dict(max_iters=steps)

@@ -126,3 +126,16 @@ def test_steps_of_the_recipes(path):
     cfg = load_config(str(path), {'steps': 123457}, None, 'none')
     assert cfg.train_cfg.max_iters % 123457 == 0
     assert {schedule.steps for schedule in cfg.param_scheduler} == {123457}
+
+
+def lengths(cfg):
+    schedules = [schedule[key] for schedule in cfg.param_scheduler for key in ('steps', 'warmup') if key in schedule]
+    return [cfg.train_cfg.max_iters, cfg.default_hooks.checkpoint.interval, *schedules]
+
+
+@pytest.mark.parametrize(
+    'path', [p for p in sorted(CONFIGS.glob('*.py')) if 'epoch' in p.read_text()], ids=lambda p: p.stem
+)
+def test_epoch_of_the_recipes(path):
+    given, longer = (load_config(str(path), options, None, 'none') for options in ({}, {'epoch': 9973}))
+    assert [steps * 9973 for steps in lengths(given)] == [steps * given.epoch for steps in lengths(longer)]
