@@ -167,7 +167,7 @@ def traffic(model: POA) -> Traffic:
     prototypes = [  # of images, then of patches
         len(layer.last_layer.weight_v) for head in (model.head, model.patch_head or model.head) for layer in head.heads
     ]
-    collectives = [4 * len(prototypes), *[4 * sum(prototypes)] * model.target.num_iters]
+    collectives = [4 * sum(prototypes)] * (1 + model.target.num_iters)  # the largest exponents, then sums
     return Traffic(4 * student, tuple(collectives * len(model.teachers)), 4 * (3 * student + teacher))
 
 
