@@ -57,6 +57,7 @@ def run(args: Namespace) -> None:
     from poa_mm.extraction import FORMATS, extract_network, load_pretrained
     from poa_mm.extraction.targets import TARGETS, Options, check_target, hub, toolbox_of_maps, write_target
     from poa_mm.extraction.targets.card import card_results
+    from poa_mm.extraction.targets.options import flag
     from poa_mm.reporting.records import read_knn
     from poa_mm.reporting.tables import markdown_table
 
@@ -66,7 +67,7 @@ def run(args: Namespace) -> None:
     if args.format in TARGETS:
         check_target(args.format, options)
     elif given := [*options.given(), *(name for name in ('results', 'push') if getattr(args, name))]:
-        raise UserError(f'{", ".join(given)}: only for --format {LIBRARIES}')
+        raise UserError(f'{", ".join(map(flag, given))}: only for --format {LIBRARIES}')
     record = read_knn(args.results) if args.results else None
     cfg = load_config(args.config, {}, None, 'none') if args.config else None
     if cfg is not None:

@@ -52,7 +52,7 @@ def test_format(checkpoint, tmp_path, capsys, toolbox):
 
 
 def knn_record(**changes):
-    result = dict(kind='pretrained', subnet='24x3', accuracy={'10': 61.5})
+    result = dict(kind='pretrained', subnet='24x3', accuracy={'10': 61.5}, best=61.5)
     record = dict(protocol=dict(name='knn'), branch='teacher', iteration=5, seed=None, results=[result])
     return {**record, 'data': dict(val=dict(source='ImageFolder pets', images=100)), **changes}
 
@@ -102,8 +102,11 @@ def test_results_of_another_network(checkpoint, tmp_path, capsys, changes, messa
             ['--format', 'mmpose'],
             "format must be one of ['mmpretrain', 'mmdet', 'mmseg', 'timm', 'transformers', 'onnx', 'torch.export', ",
         ),
-        (['--format', 'timm', '--maps'], "format 'timm' has no option maps, only image_size"),
-        (['--push', 'me/vit'], 'push: only for --format timm, transformers, onnx, torch.export or safetensors'),
+        (['--format', 'timm', '--maps'], '--format timm has no option --maps, only --image-size'),
+        (
+            ['--push', 'me/vit', '--any-size'],
+            '--any-size, --push: only for --format timm, transformers, onnx, torch.export or safetensors',
+        ),
         (['--format', 'timm', '--push', 'me/vit'], 'a repository holds one network: --push needs one of --subnets'),
         (['--format', 'timm', '--results', 'nowhere.json'], "result file 'nowhere.json' does not exist"),
         (['--format', 'mmdet', '--subnets', '16x2'], 'a ViT with 2 blocks has too few maps'),

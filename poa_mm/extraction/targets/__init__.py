@@ -11,8 +11,9 @@ from typing import Any
 
 from poa_mm.errors import UserError
 from poa_mm.extraction.extracted import ExtractedNetwork
+from poa_mm.files import write_text
 
-from .options import Options
+from .options import Options, flag
 from .static import toolbox_of_maps
 
 __all__ = ['TARGETS', 'Options', 'check_target', 'toolbox_of_maps', 'write_target']
@@ -57,7 +58,9 @@ def check_target(format: str, options: Options) -> None:
         raise UserError(f"format {format!r} needs {', '.join(missing)}: pip install 'poa_mm[export]'")
     for option in options.given():
         if option not in target.options:
-            raise UserError(f'format {format!r} has no option {option}, only {", ".join(target.options)}')
+            raise UserError(
+                f'--format {format} has no option {flag(option)}, only {", ".join(map(flag, target.options))}'
+            )
 
 
 def write_target(
@@ -88,5 +91,5 @@ def write_target(
     network = options.apply(network)
     folder = Path(folder)
     loading = import_module(f'.{TARGETS[format].module}', __name__).write(network, folder, options)
-    (folder / 'README.md').write_text(card_text(network, format, loading, options, results))
+    write_text(folder / 'README.md', card_text(network, format, loading, options, results))
     return folder

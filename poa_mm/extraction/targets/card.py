@@ -11,6 +11,7 @@ from poa_mm.errors import UserError
 from poa_mm.extraction.complexity import static_macs
 from poa_mm.extraction.extracted import ExtractedNetwork
 from poa_mm.extraction.inputs import resolve_inputs
+from poa_mm.reporting.tables import markdown_table
 
 from .options import Options
 from .renaming import family_name
@@ -63,12 +64,13 @@ def card_text(
         f'An image backbone without labels: sub-network {network.subnet} of one pre-training by POA (Pre-training Once '
         f'for Models of All Sizes, ECCV 2024). The pre-training holds networks of widths {_range(space["widths"])} and '
         f'depths {", ".join(map(_range, space["stages"]))}; this is one of them, as an ordinary network.\n',
-        *_table(('', ''), rows),
+        markdown_table(('', ''), rows) + '\n',
         '## Use\n',
         f'```python\n{loading}```\n',
     ]
     if results:
-        lines += ['## Results\n', *_table(('task', 'data', 'metric', 'value'), [_result_row(r) for r in results])]
+        table = markdown_table(('task', 'data', 'metric', 'value'), [_result_row(result) for result in results])
+        lines += ['## Results\n', table + '\n']
     return '\n'.join(lines)
 
 
@@ -91,11 +93,6 @@ def _header(network: ExtractedNetwork, format: str, results: Sequence[dict[str, 
         header['model-index'] = [dict(name=network.name, results=measured)]
     lines = ''.join(f'{key}: {json.dumps(value)}\n' for key, value in header.items())
     return f'---\n{lines}---\n'
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [head, ['---'] * len(head), *rows]
-    return ['\n'.join('| ' + ' | '.join(line) + ' |' for line in lines) + '\n']
 
 
 def _result_row(result: dict[str, Any]) -> list[str]:

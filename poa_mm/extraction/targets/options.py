@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from poa_mm.errors import UserError
 from poa_mm.extraction.extracted import ExtractedNetwork
@@ -39,11 +41,25 @@ class Options:
         size = self.image_size
         if size is None or size == network.img_size:
             return network
-        patch = network.config.get('patch_size', 1)
-        if size < 1 or size % patch:
-            raise UserError(f'image_size {size} must be a multiple of the patch size {patch}')
+        check_image_size(size, network.config)
         if 'img_size' not in network.config:
             return dataclasses.replace(network, img_size=size)
         config = {**network.config, 'img_size': size}
         resized = build_static(dataclasses.replace(network, config=config)).state_dict()
         return dataclasses.replace(network, config=config, img_size=size, weights=resized)
+
+
+def check_image_size(size: int, config: Mapping[str, Any]) -> None:
+    """Check the side of images against the config of an ordinary network.
+
+    Raises:
+        UserError: If it is not a multiple of the patch size.
+    """
+    patch = config.get('patch_size', 1)
+    if size < 1 or size % patch:
+        raise UserError(f'the image size {size} must be a multiple of the patch size {patch}')
+
+
+def flag(name: str) -> str:
+    """An option as it is given to ``poa extract``."""
+    return '--' + name.replace('_', '-')

@@ -35,8 +35,8 @@ def trace_arguments(network: ExtractedNetwork, options: Options) -> tuple[Featur
     if options.any_size:
         if family_name(network) != 'ResNet':
             raise UserError(
-                f'any_size needs a ResNet: a {family_name(network)} resizes its positions or cuts its windows for the '
-                'size of the image while it is traced; choose the size with image_size'
+                f'--any-size needs a ResNet: a {family_name(network)} resizes its positions or cuts its windows for '
+                'the size of the image while it is traced; choose the size with --image-size'
             )
         axes |= {2: Dim('height', min=SMALLEST_SIDE), 3: Dim('width', min=SMALLEST_SIDE)}
     module, images = FeatureProgram(network, options.maps), example_images(network, 2)

@@ -1,4 +1,4 @@
-"""Networks as ONNX programs, checked with onnxruntime right after they are written."""
+"""Networks as ONNX programs, checked with onnxruntime before they are written."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ def write(network: ExtractedNetwork, folder: Path, options: Options) -> str:
         )
     program.model.metadata_props['poa_mm'] = json.dumps(network.meta)
     contents = program.model_proto.SerializeToString()
-    path = write_atomically(folder / 'model.onnx', lambda file: file.write(contents))
-    session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
+    path = folder / 'model.onnx'
+    session = onnxruntime.InferenceSession(contents, providers=['CPUExecutionProvider'])
     check_program(lambda x: session.run(None, {'images': x.numpy()}), module, network, options, TOLERANCE, str(path))
+    write_atomically(path, lambda file: file.write(contents))
     return (
         'import onnxruntime\n\n'
         "session = onnxruntime.InferenceSession('FOLDER/model.onnx')\n"

@@ -113,7 +113,7 @@ def _swin(network: ExtractedNetwork) -> tuple[str, dict[str, Any], str, dict[str
     if size % tile:
         raise UserError(
             f"timm's Swin shifts before it pads, ours pads before it shifts: they agree where every map is a multiple "
-            f'of the window, so image_size must be a multiple of {tile}, got {size}'
+            f'of the window, so the image size must be a multiple of {tile}, got {size}'
         )
     arguments = dict(
         img_size=size,

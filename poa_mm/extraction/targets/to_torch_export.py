@@ -1,8 +1,9 @@
-"""Networks as programs of ``torch.export``, which run without the code of the network."""
+"""Networks as programs of ``torch.export``, without the code of the network; checked before they are written."""
 
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -21,15 +22,16 @@ def write(network: ExtractedNetwork, folder: Path, options: Options) -> str:
     module, images, axes = trace_arguments(network, options)
     with torch.no_grad():
         program = torch.export.export(module, (images,), dynamic_shapes=axes)
-    extra = {'poa_mm.json': json.dumps(network.meta)}
-    path = write_atomically(folder / 'model.pt2', lambda file: torch.export.save(program, file, extra_files=extra))
-    run = torch.export.load(path).module()
+    path, contents = folder / 'model.pt2', BytesIO()
+    torch.export.save(program, contents, extra_files={'poa_mm.json': json.dumps(network.meta)})
+    run = torch.export.load(contents).module()
 
     def outputs(images: torch.Tensor) -> list[torch.Tensor]:
         with torch.no_grad():
             return list(run(images)) if options.maps else [run(images)]
 
     check_program(outputs, module, network, options, TOLERANCE, str(path))
+    write_atomically(path, lambda file: file.write(contents.getbuffer()))
     return (
         'import torch\n\n'
         "network = torch.export.load('FOLDER/model.pt2').module()\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -27,22 +28,27 @@ def write(network: ExtractedNetwork, folder: Path, options: Options) -> str:
 
     check_family(network, CONVERSIONS, 'transformers')
     config, weights = CONVERSIONS[family_name(network)](network)
-    write_atomically(folder / 'model.safetensors', lambda file: file.write(save(weights, {'format': 'pt'})))
-    config.save_pretrained(folder)
     mean, std = unit_levels(network.inputs)
     size = network.img_size
-    BitImageProcessor(
+    processor = BitImageProcessor(
         size=dict(shortest_edge=short_side(size)),
         crop_size=dict(height=size, width=size),
         resample=3,  # bicubic
         image_mean=mean,
         image_std=std,
-    ).save_pretrained(folder)
-    _check_loads(folder, config)
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder) as unchecked:
+        write_atomically(Path(unchecked, 'model.safetensors'), lambda f: f.write(save(weights, {'format': 'pt'})))
+        config.save_pretrained(unchecked)
+        processor.save_pretrained(unchecked)
+        _check_loads(unchecked, config)
+        for file in Path(unchecked).iterdir():
+            file.replace(folder / file.name)
     return LOADING_BACKBONE if network.config.get('pad_small_map') else LOADING_MODEL
 
 
-def _check_loads(folder: Path, config: Any) -> None:
+def _check_loads(folder: str, config: Any) -> None:
     """Open the folder as its users do: no weight may be missing, and none unknown but norms of Swin.
 
     The backbone norms the map of each stage, the model the last one only, under another name.
@@ -55,7 +61,7 @@ def _check_loads(folder: Path, config: Any) -> None:
     # Not AutoBackbone, which in transformers 5 asks the hub whether it has the folder.
     backbone = getattr(transformers, config.architectures[0].replace('Model', 'Backbone'))
     for kind, unknown in ((transformers.AutoModel, 'hidden_states_norms.'), (backbone, 'layernorm.')):
-        _, report = kind.from_pretrained(str(folder), output_loading_info=True)
+        _, report = kind.from_pretrained(folder, output_loading_info=True)
         wrong = [*report['missing_keys'], *report['mismatched_keys']]
         wrong += [name for name in report['unexpected_keys'] if not name.startswith(unknown)]
         if wrong:

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from poa_mm.errors import UserError
-from tests.helpers.cells import CELLS, SIDE
+from poa_mm.extraction.export import extract_network
+from poa_mm.extraction.targets import write_target
+from tests.helpers.cells import CELLS, SIDE, SOURCE
 
 SMALL = [('vit', '24x5'), ('swin', '24x2'), ('resnet', 'smallest')]
 
@@ -90,14 +92,17 @@ def test_metadata(export):
 
 
 def test_any_size_needs_a_resnet(export):
-    with pytest.raises(UserError, match='any_size needs a ResNet'):
+    with pytest.raises(UserError, match='--any-size needs a ResNet'):
         export('vit', 'smallest', 'onnx', any_size=True)
 
 
-def test_a_wrong_program_is_not_accepted(export, monkeypatch):
+@pytest.mark.parametrize('format', PROGRAMS)
+def test_a_wrong_program_is_not_written(backbones, tmp_path, monkeypatch, format):
     monkeypatch.setattr('poa_mm.extraction.targets.static.FeatureProgram.forward', changing())
+    network = extract_network(backbones['vit'], 'smallest', dict(SOURCE, img_size=SIDE['vit']))
     with pytest.raises(RuntimeError, match='does not compute what the network does'):
-        export('vit', 'smallest', 'torch.export', image_size=40)  # written by no other test
+        write_target(network, tmp_path / 'out', format)
+    assert not list(tmp_path.rglob('*'))
 
 
 def changing():

@@ -4,8 +4,10 @@ import json
 import re
 
 import pytest
+import requests
 import torch
 from huggingface_hub import metadata_load
+from huggingface_hub.errors import LocalTokenNotFoundError
 from mmpretrain.models import ImageClassifier
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -55,7 +57,7 @@ def test_card(export, family, format):
         '81.25',
     ):
         assert fact in text
-    macs = float(re.search(r'operations \| ([\d.e-]+) G', text)[1]) * 1e9
+    macs = float(re.search(r'operations +\| ([\d.e-]+) G', text)[1]) * 1e9
     assert 0.5 * done.network.num_params < macs < 1000 * done.network.num_params
     (code,) = re.findall(r'```python\n(.*?)```', text, re.S)
     assert 'FOLDER' in code and compile(code, 'card', 'exec')
@@ -85,7 +87,7 @@ def test_text_of_a_checkpoint_is_no_markdown(export, backbones, tmp_path):
             Options(),
             r"one of \['timm', 'transformers', 'onnx', 'torch.export', 'safetensors'\], got 'coreml'",
         ),
-        ('timm', Options(maps=True), "format 'timm' has no option maps, only image_size"),
+        ('timm', Options(maps=True), '--format timm has no option --maps, only --image-size'),
     ],
 )
 def test_wrong_options(format, options, message):
@@ -102,7 +104,7 @@ def test_a_missing_package_is_named(monkeypatch, format):
 
 
 def test_image_size_must_fit(export):
-    with pytest.raises(UserError, match='image_size 30 must be a multiple of the patch size 8'):
+    with pytest.raises(UserError, match='the image size 30 must be a multiple of the patch size 8'):
         export('vit', 'smallest', 'safetensors', image_size=30)
 
 
@@ -125,5 +127,17 @@ def test_push(export, monkeypatch):
 
 
 def test_a_refused_push_is_one_sentence(monkeypatch, tmp_path):
-    with pytest.raises(UserError, match="cannot push to 'a/b/c'"):
+    with pytest.raises(UserError, match=f"cannot push {tmp_path} to 'a/b/c' at https://huggingface.co: "):
         push_folder(tmp_path, 'a/b/c')  # refused before anything is sent
+
+
+@pytest.mark.parametrize(
+    'error', [ConnectionError, requests.ConnectionError, requests.Timeout, LocalTokenNotFoundError]
+)
+def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch, tmp_path, error):
+    def create_repo(self, repository, exist_ok):
+        raise error('no way\nsecond line')
+
+    monkeypatch.setattr('huggingface_hub.HfApi.create_repo', create_repo)
+    with pytest.raises(UserError, match=r"cannot push .* to 'a/b' at https://huggingface.co: no way$"):
+        push_folder(tmp_path, 'a/b')

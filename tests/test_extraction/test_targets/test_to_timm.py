@@ -124,7 +124,7 @@ def test_preprocessing(export):
 
 def test_what_does_not_fit(export, random_backbone, tmp_path):
 
-    with pytest.raises(UserError, match='image_size must be a multiple of 32, got 48'):
+    with pytest.raises(UserError, match='the image size must be a multiple of 32, got 48'):
         export('swin', 'smallest', 'timm', image_size=48)
     network = extract_network(random_backbone(RESNET), 'intact', {})
     with pytest.raises(UserError, match='32 groups and 64 channels in its stem, this network has 4 and 8'):

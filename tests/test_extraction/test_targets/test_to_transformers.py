@@ -125,3 +125,13 @@ def test_a_resnet_for_timm_opens_in_transformers(export, images):
     torch.testing.assert_close(
         network(images(64)).pooler_output, done.backbone.image_features(images(64), done.subnet), **CLOSE
     )
+
+
+def test_weights_that_the_library_does_not_take_are_not_written(backbones, tmp_path, monkeypatch):
+    def refuses(folder, config):
+        raise RuntimeError('does not take these weights')
+
+    monkeypatch.setattr('poa_mm.extraction.targets.to_transformers._check_loads', refuses)
+    with pytest.raises(RuntimeError, match='does not take these weights'):
+        write_target(extract_network(backbones['vit'], 'smallest', SOURCE), tmp_path / 'out', 'transformers')
+    assert not list((tmp_path / 'out').iterdir())
