@@ -1,5 +1,6 @@
 """Import weights of DINOv2, timm, transformers, torchvision or mmpretrain, to continue from."""
 
+import shlex
 from argparse import ArgumentParser, Namespace
 
 from poa_mm.arguments import add_branch, add_cfg_options, positive, result_file_ending
@@ -58,4 +59,5 @@ def run(args: Namespace) -> None:
         print('Channels, heads and hidden units are sorted. Blocks keep their places: sub-networks space them evenly.')
     space = imported.backbone.space
     print(f'{imported.library} -> {imported.save(args.out)}: {len(space)} sub-networks, {space.describe()}')
-    print(f'poa train {args.config} --cfg-options load_from={args.out}')
+    options = [f'{key}={text}' for key, text in args.cfg_options.texts.items()]
+    print(shlex.join(['poa', 'train', args.config, '--cfg-options', *options, f'load_from={args.out}']))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
-from poa_mm.arguments import positive, result_folder
+from poa_mm.arguments import add_branch, positive, result_folder
 
 
 def amount(*units: str):
@@ -53,9 +54,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu', help='for latency (default: cpu)')
     parser.add_argument('--threads', type=positive, metavar='N', help='for latency on a CPU (default: all cores)')
     parser.add_argument('--number', type=positive, default=256, metavar='N', help='images to compare (default: 256)')
-    parser.add_argument(
-        '--branch', choices=['teacher', 'student'], default='teacher', help='of the checkpoint (default: teacher)'
-    )
+    add_branch(parser)
     parser.add_argument(
         '--out',
         type=result_folder,
@@ -75,6 +74,7 @@ def run(args: Namespace) -> None:
     from poa_mm.errors import UserError
     from poa_mm.evaluation import selection
     from poa_mm.extraction import open_network
+    from poa_mm.extraction.targets.options import check_image_size
     from poa_mm.files import write_text
     from poa_mm.reporting.front import plot_front
     from poa_mm.reporting.records import read_knn
@@ -88,6 +88,7 @@ def run(args: Namespace) -> None:
     if len(backbone.space) == 1:
         raise UserError(f'{args.checkpoint} holds one network, so there is nothing to choose')
     size = args.image_size or network.inputs['img_size']
+    check_image_size(size, backbone.static_config(backbone.space.intact))
     if args.results:
         quality = selection.quality_from_results(read_knn(args.results), backbone)
         measure = 'k-NN accuracy, %'
@@ -121,8 +122,9 @@ def run(args: Namespace) -> None:
         for c in (front if best in front else sorted([*front, best], key=lambda c: getattr(c, cost)))
     ]
     table = markdown_table(header, rows)
-    command = f'poa extract {args.checkpoint} --subnets {best.name} --out subnets'
-    text = f'{table}\n\n{best.name} of {len(choices)} sub-networks: {command}'
+    branch = ['--branch', args.branch] if args.branch else []
+    command = ['poa', 'extract', args.checkpoint, *branch, '--subnets', best.name, '--out', 'subnets']
+    text = f'{table}\n\n{best.name} of {len(choices)} sub-networks: {shlex.join(command)}'
     print(text)
     if args.out:
         write_text(args.out / 'select.md', text + '\n')

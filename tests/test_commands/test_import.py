@@ -1,5 +1,7 @@
 """The command line ``poa import``."""
 
+import shlex
+
 import cv2
 import numpy as np
 import pytest
@@ -69,6 +71,13 @@ def test_own_checkpoint_keeps_its_heads(source, tmp_path, capsys):
             for name, value in head.state_dict().items():
                 assert torch.equal(imported[prefix + name], value + added)
     assert 'prototype heads' not in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_the_command_repeats_the_options(source, tmp_path, capsys):
+    run(tmp_path, tmp_path / 'vit.pth', '--cfg-options', 'model.backbone.widths=(16, 32, 16)', 'randomness.seed=007')
+    words = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    options = ['model.backbone.widths=(16, 32, 16)', 'randomness.seed=007', f'load_from={tmp_path}/out/start.pth']
+    assert words == ['poa', 'train', str(tmp_path / 'config.py'), '--cfg-options', *options]
 
 
 def test_errors_are_one_line(source, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """poa select on a checkpoint: by accuracies, by similarity, by time; mistakes."""
 
 import json
+import shlex
 
 import cv2
 import numpy as np
@@ -30,12 +31,14 @@ def checkpoint(tmp_path):
 @pytest.fixture
 def results(tmp_path):
     entries = [
-        dict(kind='pretrained', subnet=f'{width}x{depth}', best=40 + width / 2 + depth + 4 * (width == 24))
+        dict(kind='pretrained', subnet=f'{width}x{depth}', accuracy={}, best=40 + width / 2 + depth + 4 * (width == 24))
         for width in (16, 24, 32)
         for depth in (1, 2, 3)
     ]
     path = tmp_path / 'knn.json'
-    path.write_text(json.dumps(dict(protocol=dict(name='knn'), results=entries)))
+    path.write_text(
+        json.dumps(dict(protocol=dict(name='knn'), data=dict(val=dict(source='x', images=9)), results=entries))
+    )
     return path
 
 
@@ -61,6 +64,19 @@ def test_by_time_and_similarity(checkpoint, tmp_path, capsys):
     assert '32x3 of 9 sub-networks' in printed and '100.0' in printed  # the intact one is itself
 
 
+def test_the_command_repeats_what_was_chosen(checkpoint, results, tmp_path, capsys):
+    """Of a file with a student alone, as SEED writes it, without --branch too."""
+    contents = torch.load(checkpoint, weights_only=True)
+    weights = {name.removeprefix('teacher.'): value for name, value in contents['state_dict'].items()}
+    path = tmp_path / "a student's.pth"
+    torch.save({**contents, 'state_dict': weights}, path)
+    for options in ([], ['--branch', 'student']):
+        main(['select', str(path), *options, '--max-params', '0.02M', '--results', str(results)])
+        command = capsys.readouterr().out.splitlines()[-1].partition('sub-networks: ')[2]
+        expected = ['poa', 'extract', str(path), *options, '--subnets', '24x2', '--out', 'subnets']
+        assert shlex.split(command) == expected
+
+
 @pytest.mark.parametrize(
     ('options', 'sentence'),
     [
@@ -72,6 +88,7 @@ def test_by_time_and_similarity(checkpoint, tmp_path, capsys):
         (['--max-params', '1M', '--results', 'nowhere.json'], 'does not exist'),
         (['--max-flops', '1e-9G', '--results', 'knn.json'], 'no sub-network fits the limits; the smallest is 16x1'),
         (['--max-flops', '1G', '--results', 'knn.json', '--device', 'cuda'], 'finds no GPU'),
+        (['--max-flops', '1G', '--results', 'knn.json', '--image-size', '7'], 'the image size 7 must be a multiple'),
     ],
 )
 def test_mistakes(options, sentence, checkpoint, results, monkeypatch, capsys):
