@@ -10,9 +10,11 @@ import copy
 import logging
 import os
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.error import URLError
 from urllib.parse import urlparse
 
 import torch
@@ -74,6 +76,9 @@ def load_from_http(
 
     Returns:
         What :func:`load_checkpoint` returns.
+
+    Raises:
+        UserError: As :func:`load_checkpoint`, or if it cannot be downloaded.
     """
     from mmengine.dist import barrier, is_main_process
 
@@ -81,7 +86,10 @@ def load_from_http(
     path = folder / Path(urlparse(filename).path).name
     if is_main_process() and not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(filename, str(path), progress=progress)
+        try:
+            torch.hub.download_url_to_file(filename, str(path), progress=progress)
+        except (URLError, HTTPException, ConnectionError, TimeoutError) as error:
+            raise UserError(f'{filename} cannot be downloaded: {error}') from error
     barrier()
     return load_checkpoint(path, map_location)
 
