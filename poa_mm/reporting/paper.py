@@ -20,7 +20,7 @@ def paper_tables() -> dict[str, Any]:
 def paper_name(result: Mapping[str, Any]) -> str | None:
     """Name of the network of a result entry in the paper; ``None`` if it has none."""
     family = FAMILIES.get(result.get('family'))
-    return family.paper_name(*_size(result)) if family and 'width' in result else None
+    return family.paper_name(*paper_size(result)) if family and 'width' in result else None
 
 
 def paper_knn(result: Mapping[str, Any]) -> float | None:
@@ -28,7 +28,7 @@ def paper_knn(result: Mapping[str, Any]) -> float | None:
     family = FAMILIES.get(result.get('family'))
     if family is None or family.paper_table is None or 'width' not in result:
         return None
-    table, cell = paper_tables()[family.paper_table], family.paper_cell(*_size(result))
+    table, cell = paper_tables()[family.paper_table], family.paper_cell(*paper_size(result))
     rows, columns = (next(table[key] for key in table if key.startswith(side)) for side in ('rows', 'columns'))
     if cell is None or cell[0] not in rows or cell[1] not in columns:
         return None
@@ -74,6 +74,7 @@ def _row(table: str, name: str | None) -> dict[str, Any] | None:
     return rows[0] if rows else None
 
 
-def _size(result: Mapping[str, Any]) -> tuple[int, Any]:
+def paper_size(result: Mapping[str, Any]) -> tuple[int, Any]:
+    """Width and depth of a result, as the families' ``paper_name`` and ``paper_cell`` take them."""
     depth = result['depth']
     return result['width'], tuple(depth) if isinstance(depth, list) else depth

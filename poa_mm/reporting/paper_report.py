@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from poa_mm.models.backbones import FAMILIES
 
-from .paper import paper_name, paper_tables
+from .paper import paper_name, paper_size, paper_tables
 from .records import ResultRecord
 from .tables import SCORES, markdown_table, number
 from .trained_report import AS_SHARE, TRAINED
@@ -141,8 +141,7 @@ def _names(result: Mapping[str, Any]) -> list[str]:
     family = FAMILIES.get(result.get('family'))
     names = [paper_name(result)] if paper_name(result) else []
     if family and family.paper_table and 'width' in result:
-        depth = result['depth']
-        cell = family.paper_cell(result['width'], tuple(depth) if isinstance(depth, list) else depth)
+        cell = family.paper_cell(*paper_size(result))
         names += [f'{family.paper_table} {cell[0]} {cell[1]}'] if cell else []
     return names
 

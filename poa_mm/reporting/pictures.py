@@ -1,4 +1,4 @@
-"""Writes figures."""
+"""Colours of pictures, and the way they are written."""
 
 from pathlib import Path
 
@@ -6,6 +6,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from poa_mm.files import write_atomically
+
+# They differ for colour-blind readers and in print.
+COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:

@@ -53,7 +53,7 @@ def read_knn(path: str | Path) -> dict[str, Any]:
         UserError: If the file does not exist or is something else.
     """
     content = _read(path)
-    if content is None or content['protocol']['name'] != 'knn':
+    if content is None or content['protocol']['name'] != 'knn' or not all(map(_has_accuracy, content['results'])):
         raise UserError(f'{path} is not a result of poa knn')
     return content
 
@@ -79,9 +79,18 @@ def _read(path: str | Path) -> dict[str, Any] | None:
     if not Path(path).is_file():
         raise UserError(f'result file {not_found(path)}')
     try:
-        content = json.loads(Path(path).read_text())
-        if isinstance(content['protocol']['name'], str) and isinstance(content['results'], list):
-            return content
-    except (ValueError, KeyError, TypeError):
-        pass
+        content = json.loads(Path(path).read_text(encoding='utf-8'))
+    except ValueError:  # neither JSON nor text
+        return None
+    match content:
+        case {
+            'protocol': {'name': str()},
+            'data': {'val': {'source': str(), 'images': int()}},
+            'results': list(results),
+        }:
+            return content if all(isinstance(r, dict) and isinstance(r.get('kind'), str) for r in results) else None
     return None
+
+
+def _has_accuracy(result: Mapping[str, Any]) -> bool:
+    return isinstance(result.get('accuracy'), dict) and isinstance(result.get('best'), int | float)

@@ -12,11 +12,9 @@ from matplotlib.figure import Figure
 from poa_mm.errors import UserError
 
 from .knn_pictures import standard_error
-from .pictures import save_figure
+from .pictures import COLOURS, save_figure
 from .tables import CORRUPTIONS
 
-# They differ for colour-blind readers and in print.
-COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
 MARKERS = 'osD^vPX'
 
 

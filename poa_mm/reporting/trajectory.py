@@ -23,7 +23,6 @@ from poa_mm.errors import UserError, not_found
 Curves = Mapping[str, tuple[Sequence[int], Sequence[float]]]  # steps and values by name
 Reference = Mapping[str, Any]
 
-KEYS = {'source', 'uniform', 'bands'}
 FLOOR = 0.01  # of a value: the least half-width of a band from runs
 EXACT = 1e-3  # the same for what a config computes; a logged value has the precision of fp32
 PATIENCE = 2  # logged values in a row outside a band that count; a single one may be chance, but not NaN or infinity
@@ -126,24 +125,35 @@ def read_reference(path: str | Path) -> Reference:
     """
     name = str(path)
     if name in known_recipes():
-        text = files('poa_mm.reference.trajectories').joinpath(f'{name}.json').read_text()
+        file = files('poa_mm.reference.trajectories').joinpath(f'{name}.json')
     elif Path(path).is_file():
-        text = Path(path).read_text()
+        file = Path(path)
     else:
         raise UserError(
             f'reference {not_found(name)}: give a file of --make, a config, or the name of a recipe such as '
             f'{known_recipes()[0]}'
         )
     try:
-        content = json.loads(text)
-        complete = content.keys() >= KEYS and all(
-            b.keys() >= {'steps', 'low', 'high'} for b in content['bands'].values()
-        )
-    except (ValueError, AttributeError):
-        complete = False
-    if not complete:
-        raise UserError(f'{name} is not a reference of poa compare')
-    return content
+        content = json.loads(file.read_text(encoding='utf-8'))
+    except ValueError:  # neither JSON nor text
+        content = None
+    match content:
+        case {'source': str(), 'uniform': dict(uniform), 'bands': dict(bands)}:
+            if all(map(_is_number, uniform.values())) and all(map(_is_band, bands.values())):
+                return content
+    raise UserError(f'{name} is not a reference of poa compare')
+
+
+def _is_band(band: Any) -> bool:
+    """Whether something has lists of numbers of one length, at least one."""
+    match band:
+        case {'steps': list(steps), 'low': list(low), 'high': list(high)}:
+            return len(steps) == len(low) == len(high) > 0 and all(map(_is_number, [*steps, *low, *high]))
+    return False
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
 
 
 def compare(curves: Curves, reference: Reference) -> dict[str, State]:

@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from poa_mm.reporting.knn_pictures import PIXEL_STYLE
-from poa_mm.reporting.pictures import save_figure
-from poa_mm.reporting.robustness_curves import COLOURS
+from poa_mm.reporting.pictures import COLOURS, save_figure
 
 from .definition import PROTOCOLS, Study
 from .results import Result

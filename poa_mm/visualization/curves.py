@@ -14,9 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from poa_mm.errors import UserError
+from poa_mm.reporting.pictures import COLOURS
 
-# They differ for colour-blind readers and in print.
-COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
 # Title of a panel, and the names of the values in it. What fits nowhere has a panel of its own.
 PANELS = {
     'Total loss': r'loss',
@@ -72,12 +71,12 @@ def read_curves(work_dir: str | Path, left_out: Collection[str] = UNSHOWN) -> di
 
 def _entries(file: Path) -> list[dict]:
     entries = []
-    for line in file.read_text().splitlines():
+    for line in file.read_text(encoding='utf-8', errors='replace').splitlines():
         try:
             entries.append(json.loads(line))
         except json.JSONDecodeError:  # the run was killed while it wrote this line
             continue
-    return [entry for entry in entries if 'step' in entry]
+    return [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get('step'), int)]
 
 
 def group_curves(curves: Mapping[str, Curve]) -> dict[str, list[str]]:

@@ -5,10 +5,11 @@ import json
 import pytest
 from mmengine.config import Config
 
+from poa_mm.errors import UserError
 from poa_mm.evaluation.trained import protocol_of
 from poa_mm.models.backbones import describe_static
 from poa_mm.reporting.paper import paper_cluster, paper_knn, paper_linear
-from poa_mm.reporting.records import read_results
+from poa_mm.reporting.records import read_knn, read_results
 from poa_mm.reporting.report import report
 from poa_mm.reporting.tables import NETWORK_COLUMNS, markdown_table
 
@@ -204,5 +205,20 @@ def test_what_is_no_result(tmp_path):
         read_results([tmp_path])
     with pytest.raises(ValueError, match='does not exist'):
         read_results([tmp_path / 'x.json'])
+    whole = content('knn', [entry('VisionTransformer', 384, 12, accuracy={'20': 50.0}, best=50.0)])
+    for change in (dict(data=None), dict(data=dict(val={})), dict(results=[3]), dict(results=[{}]), dict(protocol=3)):
+        (tmp_path / 'x.json').write_text(json.dumps(whole | change))
+        with pytest.raises(UserError, match='is not a result of a protocol'):
+            read_results([tmp_path / 'x.json'])
+    (tmp_path / 'x.json').write_bytes(b'\x80\xff')
+    with pytest.raises(UserError, match='is not a result of a protocol'):
+        read_results([tmp_path / 'x.json'])
+    (tmp_path / 'x.json').write_text(json.dumps(whole))
+    assert read_knn(tmp_path / 'x.json') == whole
+    for lacking in ('accuracy', 'best'):
+        result = {key: value for key, value in whole['results'][0].items() if key != lacking}
+        (tmp_path / 'x.json').write_text(json.dumps(whole | dict(results=[result])))
+        with pytest.raises(UserError, match='is not a result of poa knn'):
+            read_knn(tmp_path / 'x.json')
     with pytest.raises(ValueError, match='results of magic cannot be reported: known are knn'):
         report([content('magic', [])])

@@ -83,6 +83,29 @@ def test_what_cannot_be_compared(reference, tmp_path):
             read_reference(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    'change',
+    [
+        dict(bands=dict(loss=dict(steps=[], low=[], high=[]))),
+        dict(bands=dict(loss=dict(steps=[1, 2], low=[1.0], high=[2.0, 2.0]))),
+        dict(bands=dict(loss=dict(steps=[1], low=['a'], high=[2.0]))),
+        dict(bands=dict(loss=3)),
+        dict(bands=[]),
+        dict(uniform=dict(loss='a')),
+    ],
+)
+def test_references_of_another_form(reference, tmp_path, change):
+    path = tmp_path / 'reference.json'
+    path.write_text(json.dumps(reference))
+    assert read_reference(path) == reference
+    path.write_text(json.dumps(reference | change))
+    with pytest.raises(UserError, match='is not a reference of poa compare'):
+        read_reference(path)
+    path.write_bytes(b'\x80\xff')
+    with pytest.raises(UserError, match='is not a reference of poa compare'):
+        read_reference(path)
+
+
 def test_schedules_by_hand():
     """The values that SPEC and the paper state for ViT-L."""
     cfg = Config.fromfile(CONFIGS / 'poa_vitl.py')

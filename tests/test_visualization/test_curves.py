@@ -28,6 +28,13 @@ def test_a_resumed_run_takes_over_at_its_checkpoint(tmp_path):
     )
 
 
+def test_lines_that_are_no_entries_are_passed_over(tmp_path):
+    write(tmp_path, '20260101_000000', [dict(loss=1.0, step=1), 3, [4], dict(loss=2.0), dict(loss=3.0, step='x')])
+    with open(tmp_path / '20260101_000000/vis_data/scalars.json', 'ab') as file:
+        file.write(b'\n{"loss": \xff\x80}\n{"loss": 5.0, "step": 2}')
+    assert read_curves(tmp_path) == dict(loss=([1, 2], [1.0, 5.0]))
+
+
 def test_panels(tmp_path):
     names = ['knn_64x2', 'loss', 'intact_global', 'elastic_local', 'elastic_patch', 'teacher_temp', 'momentum', 'knn_S']
     rows = [{**dict.fromkeys(names, 1.0), 'momentum': step / 10, 'step': step} for step in (1, 2)]
