@@ -94,7 +94,7 @@ def find_reference(name: str) -> Reference:
     Raises:
         UserError: If there is neither, or the config is not of POA pre-training.
     """
-    from poa_mm.config import load_config
+    from poa_mm.config import check_config, load_config
     from poa_mm.config.recipes import is_config
     from poa_mm.engine.forecast import schedules_of, uniform_losses
     from poa_mm.reporting.trajectory import known_recipes, read_reference, reference_of_schedules
@@ -102,6 +102,7 @@ def find_reference(name: str) -> Reference:
     if name in known_recipes() or not is_config(name):
         return read_reference(name)
     cfg, name = load_config(name, {}, None, 'none'), f'{Path(name).stem}.py'
+    check_config(cfg)
     return reference_of_schedules(schedules_of(cfg, name), uniform_losses(cfg), f'the schedules of {name}')
 
 

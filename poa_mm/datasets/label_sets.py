@@ -12,7 +12,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from torch.utils.data import Dataset
 
-from poa_mm.errors import UserError
+from poa_mm.errors import UserError, not_found
 from poa_mm.registry import DATASETS
 
 from .reading import describe, open_dataset
@@ -66,7 +66,7 @@ class LabelFraction(Dataset):
 
     def _listed(self, path: Path) -> list[int]:
         if not path.is_file():
-            raise UserError(f'list {str(path)!r} does not exist')
+            raise UserError(f'list {not_found(path)}')
         wanted = {Path(line.strip()).parts for line in path.read_text().splitlines() if line.strip()}
         lengths = {len(parts) for parts in wanted}
         found, indices = set(), []
