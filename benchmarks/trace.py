@@ -22,9 +22,7 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument('config', help='a pre-training config')
     parser.add_argument('--batch-size', type=positive, help="images of a step (the config's)")
     parser.add_argument('--subnet', default='typical', help="elastic student: a member or 'typical'")
-    parser.add_argument(
-        '--tflops', type=float, default=790, help='bf16 TFLOP/s of large products (790: of an H200)'
-    )
+    parser.add_argument('--tflops', type=float, default=790, help='bf16 TFLOP/s of large products (790: of an H200)')
     parser.add_argument('--fp32-tflops', type=float, default=50, help='fp32 TFLOP/s (50)')
     parser.add_argument('--bandwidth', type=float, default=4, help='TB/s of memory that kernels reach (4)')
     parser.add_argument('--out', type=result_file, help='JSON file for the result')

@@ -22,10 +22,12 @@ def install() -> None:
     recipes.config_folder = lambda: Path('configs').resolve()
 
     def load_config(path: str, options: dict[str, Any], *args, **kwargs) -> Config:
-        assigned = set().union(*(file.assigned for file in loading.config_files(str(loading.find_config(path)))))
-        lengths = {'epoch': 1} if 'epoch' in assigned else {'steps': 2}
+        files = loading.config_files(str(loading.find_config(path)))
+        # None of the config that a training has written, whose variables nothing uses.
+        variables = set().union(*(file.assigned for file in files)) & set().union(*(f.used_names() for f in files))
+        lengths = {'epoch': 1} if 'epoch' in variables else {'steps': 2}
         small = {**lengths, 'batch_size': 2, 'total_batch': 2}
-        small = {name: value for name, value in small.items() if name in assigned}
+        small = {name: value for name, value in small.items() if name in variables}
         cfg = original(path, {**options, **small}, *args, **kwargs)
         shrink(cfg)
         return cfg
