@@ -78,7 +78,6 @@ def check_config(config, options):
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 def test_commands_are_understood(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)  # parsing --out creates its folder
-    monkeypatch.setenv('LOCAL_RANK', '0')
     for words in commands(page):
         try:
             check(words)

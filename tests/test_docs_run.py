@@ -25,7 +25,7 @@ def restored(monkeypatch):
         *((family, 'names') for family in (ElasticVisionTransformer, ElasticSwinTransformer, ElasticResNet)),
     ):
         monkeypatch.setattr(owner, name, getattr(owner, name))
-    for name in ('CUDA_VISIBLE_DEVICES', 'MPLBACKEND', 'LOCAL_RANK', 'WANDB_MODE'):
+    for name in ('CUDA_VISIBLE_DEVICES', 'MPLBACKEND', 'WANDB_MODE'):
         monkeypatch.setenv(name, '')
 
 

@@ -63,7 +63,6 @@ def test_every_recipe_of_the_paper_has_a_command():
 def test_command(words, tmp_path, monkeypatch):
     """The parser takes it, its configs load with its options, and a test takes a step with what it trains."""
     monkeypatch.chdir(ROOT)
-    monkeypatch.setenv('LOCAL_RANK', '0')
     here = [
         str(tmp_path / word) if before in ('--out', '--picture') else word for before, word in zip(['', *words], words)
     ]

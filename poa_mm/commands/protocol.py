@@ -96,7 +96,7 @@ def read_arguments(args: Namespace, *options: str) -> EvalOptions:
     if len(configs) > 1:
         raise UserError(f'at most one config can be given, got {", ".join(configs)}')
     if configs:
-        cfg = load_config(configs[0], args.cfg_options, None, args.launcher, args.local_rank)
+        cfg = load_config(configs[0], args.cfg_options, None, args.launcher)
     else:
         cfg = Config()
         merge_options(cfg, args.cfg_options)

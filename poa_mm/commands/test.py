@@ -44,9 +44,9 @@ def run(args: Namespace) -> None:
     from poa_mm.launch import build_runner, open_data, prepare_processes
     from poa_mm.reporting.records import write_json
 
-    cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher, args.local_rank)
+    cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     prepare_test(cfg, args.checkpoint, args.out, args.show_dir, args.show_interval)
-    prepare_processes(cfg)
+    prepare_processes(cfg, args.local_rank)
     start = time.time()
     runner = build_runner(cfg)
     if Path(args.checkpoint).is_file():

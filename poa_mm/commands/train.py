@@ -42,7 +42,7 @@ def run(args: Namespace) -> None:
     from poa_mm.launch.runner import TRAINING
 
     logging.raiseExceptions = False  # a full disk is reported once, not by each line of the log
-    cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher, args.local_rank)
+    cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     check_config(cfg)
     if lacking := [name for name in TRAINING if not cfg.get(name)]:
         raise UserError(f'{args.config} cannot be trained: it lacks {", ".join(lacking)}')
@@ -55,7 +55,7 @@ def run(args: Namespace) -> None:
         enable_amp(cfg)
     if args.resume:
         set_resume(cfg, args.resume)
-    prepare_processes(cfg)
+    prepare_processes(cfg, args.local_rank)
     catch_signals()  # before worker processes start
     runner = build_runner(cfg)
     open_data(runner, 'train', 'val')

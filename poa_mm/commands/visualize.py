@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from poa_mm.arguments import add_cfg_options, add_subnets, positive, result_folder
+from poa_mm.arguments import add_branch, add_cfg_options, add_subnets, positive, result_folder
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -25,9 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help='any folder of images, or a config that has knn.val (default: none; needed for FILE.pth)',
     )
     add_subnets(parser)
-    parser.add_argument(
-        '--branch', choices=['teacher', 'student'], default='teacher', help='of a checkpoint (default: teacher)'
-    )
+    add_branch(parser)
     parser.add_argument(
         '--size', type=positive, metavar='PX', help='side of the images (default: twice what a network is made for)'
     )

@@ -1,7 +1,6 @@
 """Reads a config and applies the command line to it."""
 
 import difflib
-import os
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from inspect import signature
@@ -31,7 +30,7 @@ READ = {
 KEPT = {'train_pipeline', 'test_pipeline'}
 
 
-def load_config(path: str, options: dict[str, Any], work_dir: str | None, launcher: str, local_rank: int = 0) -> Config:
+def load_config(path: str, options: dict[str, Any], work_dir: str | None, launcher: str) -> Config:
     """Read a config and apply the command line to it.
 
     A key that is a variable of the config (``steps``, ``data_root``) is replaced where it is assigned, also in bases,
@@ -42,7 +41,6 @@ def load_config(path: str, options: dict[str, Any], work_dir: str | None, launch
         options: Keys and their values, as ``--cfg-options`` gives them (:class:`poa_mm.arguments.KeyValues`).
         work_dir: Overrides the config's own; default: ``work_dirs/<name of the config>``.
         launcher: ``'none'``, ``'pytorch'`` or ``'slurm'``.
-        local_rank: Of this process, if the environment does not set it.
 
     Raises:
         UserError: The config does not exist, or is not valid Python.
@@ -67,7 +65,6 @@ def load_config(path: str, options: dict[str, Any], work_dir: str | None, launch
         if loader.get('num_workers') == 0:  # PyTorch refuses what concerns workers where there are none
             loader.pop('persistent_workers', None)
             loader.pop('prefetch_factor', None)
-    os.environ.setdefault('LOCAL_RANK', str(local_rank))
     check_toolboxes(cfg)
     return cfg
 

@@ -46,12 +46,12 @@ def replay(path: str | Path, options: dict[str, Any], launcher: str, local_rank:
     step = read_step(path)
     work_dir = Path(path).resolve().parents[1]
     with TemporaryDirectory() as folder:
-        cfg = load_config(str(run_config(work_dir)), options, folder, launcher, local_rank)
+        cfg = load_config(str(run_config(work_dir)), options, folder, launcher)
         start = checkpoint_before(work_dir, step['step'])
         cfg.resume = False
         if start is not None:
             set_resume(cfg, str(start))
-        prepare_processes(cfg)
+        prepare_processes(cfg, local_rank)
         if get_world_size() != step['world_size']:
             raise UserError(
                 f'the step was computed by {step["world_size"]} processes, not {get_world_size()}: start '

@@ -15,7 +15,7 @@ from poa_mm.config import check_config
 from poa_mm.engine import PoaRunner
 from poa_mm.engine.fully_sharded import is_divided
 from poa_mm.engine.recovery import find_damage, newest_intact
-from poa_mm.errors import UserError
+from poa_mm.errors import UserError, not_found
 from poa_mm.files import load_weights
 
 # What the launchers of several processes set, and how they are started.
@@ -80,7 +80,7 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
         cfg.resume = False
         return
     if not Path(found).is_file():
-        raise UserError(f'cannot resume: checkpoint {found!r} does not exist')
+        raise UserError(f'cannot resume: checkpoint {not_found(found)}')
     if 'message_hub' not in load_weights(found):
         raise UserError(f'cannot resume: {found} holds weights alone; to start from them write load_from={found}')
     if checkpoint != 'auto' and (damage := find_damage(found)):

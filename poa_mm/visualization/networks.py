@@ -84,7 +84,7 @@ def map_stride(backbone: ElasticBackbone) -> int:
 def open_networks(
     files: Sequence[str | Path],
     subnets: Sequence[str] = ('named',),
-    branch: str = 'teacher',
+    branch: str | None = None,
     side: int | None = None,
     device: torch.device | str = 'cpu',
 ) -> list[ShownNetwork]:
@@ -93,7 +93,8 @@ def open_networks(
     Args:
         files: Pre-training checkpoints and extracted files. Nothing in them is executed.
         subnets: Of a checkpoint, what :meth:`SubnetSpace.select` takes.
-        branch: Whose weights of a checkpoint, ``'teacher'`` or ``'student'``.
+        branch: Whose weights of a checkpoint, ``'teacher'`` or ``'student'``; by default what
+            :func:`~poa_mm.extraction.open_network` takes.
         side: Side of the images in pixels, rounded down to whole patches; by default twice what a network is made
             for, so that its map has four times the patches.
         device: Where the networks run.
@@ -105,7 +106,11 @@ def open_networks(
     for file in files:
         opened = open_network(file, branch=branch)
         backbone = opened.backbone.to(device)
-        heads = open_heads(file, backbone.feature_dims(), branch, device) if opened.kind == 'pretrained' else {}
+        heads = (
+            open_heads(file, backbone.feature_dims(), opened.source['branch'], device)
+            if opened.kind == 'pretrained'
+            else {}
+        )
         inputs = resolve_inputs(opened.inputs)
         chosen = backbone.space.select(subnets if opened.kind == 'pretrained' else ['intact'])
         for subnet in chosen:

@@ -36,7 +36,7 @@ def main() -> int:
 def run_pages(folder: Path, pages: list[str], match: str = '') -> list[str]:
     """Run the commands of some pages, or of all, in a folder; returns those that failed."""
     folder.mkdir(parents=True, exist_ok=True)
-    os.environ.update(CUDA_VISIBLE_DEVICES='-1', MPLBACKEND='Agg', LOCAL_RANK='0', WANDB_MODE='offline')
+    os.environ.update(CUDA_VISIBLE_DEVICES='-1', MPLBACKEND='Agg', WANDB_MODE='offline')
     if not (folder / 'configs').exists():
         sandbox.build(folder)
     before = Path.cwd()

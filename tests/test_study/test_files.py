@@ -12,8 +12,7 @@ STUDIES = sorted((Path(__file__).parents[2] / 'studies').glob('*.yaml'))
 
 
 @pytest.mark.parametrize('path', STUDIES, ids=lambda path: path.stem)
-def test_study(path, tmp_path, monkeypatch):
-    monkeypatch.setenv('LOCAL_RANK', '0')
+def test_study(path, tmp_path):
     study = Study.read(path)
     data = dict(train='train', val='val', images='images')
     queue, parser = Queue(study, tmp_path, tmp_path, data), build_parser()

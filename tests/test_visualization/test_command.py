@@ -96,6 +96,16 @@ def test_heads_are_the_teachers(tmp_path, random_backbone):
     assert open_heads(tmp_path / 'iter_7.pth', 32, 'student') == {}
 
 
+def test_by_default_a_run_of_seed_shows_its_student(tmp_path, random_backbone):
+    backbone = random_backbone(FAMILIES['vit'])
+    weights = {f'backbone.{k}': v for k, v in backbone.state_dict().items()}
+    views = dict(global_1=dict(size=32))
+    cfg = Config(dict(model=dict(backbone=FAMILIES['vit']), train_dataloader=dict(dataset=dict(views=views))))
+    torch.save(dict(meta=dict(cfg=cfg.pretty_text, iter=7), state_dict=weights), tmp_path / 'iter_7.pth')
+    (network,) = open_networks([tmp_path / 'iter_7.pth'], ['intact'])
+    torch.testing.assert_close(network.backbone.state_dict(), backbone.state_dict())
+
+
 def test_images_are_resized_and_cropped(tmp_path, random_backbone):
     write_checkpoint(tmp_path / 'iter_7.pth', FAMILIES['vit'], random_backbone(FAMILIES['vit']))
     (network,) = open_networks([tmp_path / 'iter_7.pth'], ['intact'])
