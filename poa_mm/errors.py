@@ -1,5 +1,6 @@
 """The errors that command lines report as a sentence."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -17,6 +18,13 @@ def not_found(path: str | Path) -> str:
     if not name or not Path(name).exists():
         return f'{name!r} does not exist'
     return f'{name!r} is a folder, not a file' if Path(name).is_dir() else f'{name!r} is a file, not a folder'
+
+
+def listed(texts: Iterable[str], most: int, separator: str = ', ') -> str:
+    """The first ``most`` of several texts, and how many more there are."""
+    texts = list(texts)
+    rest = len(texts) - most
+    return separator.join(texts[:most]) + (f' and {rest} more' if rest > 0 else '')
 
 
 class RunStopped(Exception):

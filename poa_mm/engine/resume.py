@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from poa_mm.errors import UserError
+from poa_mm.errors import UserError, listed
 from poa_mm.files import load_weights
 
-LISTED = 3  # the rest is counted
+from .wrapping import plain_weights, unwrapped
 
 
 def check_resume(path: str, runner: Runner) -> None:
@@ -35,14 +34,14 @@ def check_resume(path: str, runner: Runner) -> None:
     missing = [key for key in ('meta', 'message_hub', 'optimizer') if not isinstance(contents.get(key), dict)]
     if missing:
         raise UserError(f'cannot resume from {path}: it lacks {", ".join(missing)}')
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    weights = {name.removeprefix('module.'): value for name, value in contents.get('state_dict', {}).items()}
-    problems = [*differing(weights, model.state_dict())]
+    model = unwrapped(runner)
+    problems = [*differing(plain_weights(contents), model.state_dict())]
     if isinstance(runner.optim_wrapper, OptimWrapper):
         problems += differing_state(contents['optimizer'], runner.optim_wrapper.optimizer, model)
     problems += _differing_schedulers(contents.get('param_schedulers'), runner.param_schedulers)
     if problems:
-        raise UserError(f'cannot resume from {path}, which is of another model or optimizer: {listed(problems)}')
+        differences = listed(problems, 3, '; ')
+        raise UserError(f'cannot resume from {path}, which is of another model or optimizer: {differences}')
 
 
 def differing(found: Mapping[str, Any], expected: Mapping[str, Tensor]) -> Iterator[str]:
@@ -91,9 +90,3 @@ def _differing_schedulers(found: Any, expected: Any) -> Iterator[str]:
 
 def _kind(value: Any) -> str:
     return f'{tuple(value.shape)} {str(value.dtype).removeprefix("torch.")}'
-
-
-def listed(problems: list[str]) -> str:
-    """The first few of several texts and the number of the others."""
-    rest = len(problems) - LISTED
-    return '; '.join(problems[:LISTED]) + (f'; and {rest} more' if rest > 0 else '')

@@ -7,9 +7,9 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from .fully_sharded import FullyShardedPOA, gathered
-from .hooks.common import unwrapped
 from .interrupt import start_worker
 from .screen import ScreenFilter, screens
+from .wrapping import unwrapped
 
 
 class PoaRunner(Runner):

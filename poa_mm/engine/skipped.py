@@ -16,7 +16,7 @@ from poa_mm.errors import UserError, not_found
 from poa_mm.files import write_text
 from poa_mm.models.poa import POA
 
-from .hooks.common import unwrapped
+from .wrapping import unwrapped
 
 
 class MicroBatch(TypedDict):

@@ -8,6 +8,8 @@ from poa_mm.errors import UserError
 from poa_mm.extraction import is_extracted
 from poa_mm.files import load_weights
 
+from .wrapping import plain_weights
+
 
 def check_weights(model: nn.Module, checkpoint: str) -> None:
     """Check before a test that a file holds all weights of the model; MMEngine loads what fits and only logs the rest.
@@ -21,8 +23,7 @@ def check_weights(model: nn.Module, checkpoint: str) -> None:
         raise UserError(
             f'{checkpoint} is the sub-network {name}, not a trained model: use a checkpoint written by poa train'
         )
-    found = {name.removeprefix('module.'): value for name, value in contents.get('state_dict', contents).items()}
-    shapes = {name: getattr(value, 'shape', None) for name, value in found.items()}
+    shapes = {name: getattr(value, 'shape', None) for name, value in plain_weights(contents).items()}
     wrong = [name for name, value in model.state_dict().items() if shapes.get(name) != value.shape]
     if wrong:
         names = ', '.join(wrong[:3]) + (', ...' if len(wrong) > 3 else '')

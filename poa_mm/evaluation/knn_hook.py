@@ -11,11 +11,10 @@ from functools import partial
 import numpy as np
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 from torch.utils.data import Dataset, Subset
 
+from poa_mm.engine.wrapping import unwrapped
 from poa_mm.errors import UserError
 from poa_mm.extraction import config_inputs, resolve_inputs
 from poa_mm.registry import HOOKS
@@ -95,7 +94,7 @@ class KnnHook(Hook):
             UserError: If a setting makes no sense, or the gallery is smaller than a k.
         """
         with undisturbed():
-            backbone = self._model(runner).teacher.backbone
+            backbone = unwrapped(runner).teacher.backbone
             inputs = resolve_inputs(config_inputs(runner.cfg), dict(img_size=backbone.img_size))
             settings = merge_settings(runner.cfg, 'knn', KNN_DEFAULTS, inputs, self.options)
             pair = open_split_pair(settings.get('train'), settings.get('val'))
@@ -104,10 +103,6 @@ class KnnHook(Hook):
             self.ks, self.temperature = sorted(set(ks)), settings['temperature']
             check_ks(self.ks, len(self.images[0]), self.temperature)
             self.selected = backbone.space.select(self.subnets)
-
-    @staticmethod
-    def _model(runner: Runner) -> nn.Module:
-        return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Evaluate at the interval and after the last iteration."""
@@ -118,7 +113,7 @@ class KnnHook(Hook):
     def evaluate(self, runner: Runner) -> dict[str, float]:
         """Accuracy in per cent of every chosen sub-network, at its best k; logged under ``val/knn_NAME``."""
         start = time.perf_counter()
-        model = self._model(runner)
+        model = unwrapped(runner)
         backbone, preprocessor = model.teacher.backbone, model.data_preprocessor
         names = {backbone.space.name(subnet): subnet for subnet in self.selected}
         reader = FeatureReader(

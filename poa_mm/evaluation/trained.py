@@ -9,9 +9,9 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import get_world_size
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from poa_mm.engine.wrapping import unwrapped
 from poa_mm.extraction.checkpoint import read_config
 from poa_mm.extraction.extracted import SOURCE_KEYS
 from poa_mm.files import load_weights
@@ -42,7 +42,7 @@ def make_record(runner: Runner, checkpoint: str, metrics: Mapping[str, Any], sec
     start, origin = _origin(backbone_cfg)
     size = describe_static(backbone_cfg)
     named = f'{size["width"]}x{depth_text(size["depth"])}' if size else Path(cfg.filename or '').stem
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner)
     network = dict(
         kind='from scratch' if start is None else 'pretrained',
         name=origin.get('subnet', named),

@@ -10,8 +10,8 @@ from torch.utils.data import Dataset
 
 from poa_mm.engine import PoaRunner
 from poa_mm.engine.fully_sharded import local, whole
-from poa_mm.engine.hooks.common import unwrapped
 from poa_mm.engine.hooks.warm_up import warm_up
+from poa_mm.engine.wrapping import unwrapped
 from poa_mm.registry import MODELS
 from tests.helpers.networks import VIT
 

@@ -12,14 +12,14 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch import Tensor, nn
 
-from poa_mm.errors import UserError
+from poa_mm.errors import UserError, listed
 from poa_mm.extraction import is_extracted
 from poa_mm.files import load_weights
 from poa_mm.models.backbones import family_of
 from poa_mm.registry import HOOKS
 
 from ..start_file import find_pretrained, loaded_as
-from .common import unwrapped
+from ..wrapping import unwrapped
 
 LISTED, LISTED_SHAPES = 20, 3  # the rest is counted
 
@@ -92,17 +92,17 @@ def check_backbone(backbone: nn.Module, init_cfg: Mapping[str, Any]) -> None:
         if name in found and found[name].shape != value.shape and not _is_resized(backbone, name, found[name])
     ]
     problems = {
-        'other shapes': _listed(shapes, LISTED_SHAPES),
-        'missing': _listed(missing, LISTED),
-        'unexpected': _listed([name for name in found if name not in expected], LISTED),
-        'skipped by its loader': _listed(
+        'other shapes': listed(shapes, LISTED_SHAPES),
+        'missing': listed(missing, LISTED),
+        'unexpected': listed([name for name in found if name not in expected], LISTED),
+        'skipped by its loader': listed(
             [name for name in names if missing and loaded_as(backbone, name, prefix) is None], LISTED
         ),
     }
     if any(problems.values()):
-        listed = '; '.join(f'{kind}: {items}' for kind, items in problems.items() if items)
+        found = '; '.join(f'{kind}: {items}' for kind, items in problems.items() if items)
         raise UserError(
-            f'{path}{_origin(contents)} does not fit the backbone {type(backbone).__name__}: {listed}; '
+            f'{path}{_origin(contents)} does not fit the backbone {type(backbone).__name__}: {found}; '
             "the file must hold the backbone's size, written by poa extract with the --format of its toolbox"
         )
 
@@ -118,8 +118,3 @@ def _origin(contents: Mapping[str, Any]) -> str:
         return ''
     meta = contents['meta']
     return f' (sub-network {meta["subnet"]}, --format {meta.get("format", "mmpretrain")})'
-
-
-def _listed(items: list[str], most: int) -> str:
-    rest = len(items) - most
-    return ', '.join(items[:most]) + (f' and {rest} more' if rest > 0 else '')

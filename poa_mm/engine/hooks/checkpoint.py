@@ -13,7 +13,7 @@ from poa_mm.registry import HOOKS
 
 from ..fully_sharded import local
 from ..loops import BATCHES_DONE
-from .common import unwrapped
+from ..wrapping import unwrapped
 
 
 @register_backend('atomic_local')

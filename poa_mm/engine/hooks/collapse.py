@@ -16,7 +16,8 @@ from poa_mm.models.losses.statistics import entropy_share, nearest_cosine, rank,
 from poa_mm.models.poa import POA
 from poa_mm.registry import HOOKS
 
-from .common import log_interval, unwrapped
+from ..wrapping import unwrapped
+from .common import log_interval
 
 EQUAL = 0.99  # cosine from which two images count as equal
 LOOKS = 3  # in a row that make a collapse

@@ -3,15 +3,7 @@
 import math
 
 from mmengine.hooks import LoggerHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
-
-
-def unwrapped(runner: Runner) -> nn.Module:
-    """The model itself, without DistributedDataParallel and the like."""
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model
 
 
 def log_interval(runner: Runner) -> int:

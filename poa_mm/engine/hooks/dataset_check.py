@@ -1,7 +1,7 @@
 """Early word about annotations that do not fit the classes of a detector."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mmengine.dist import is_main_process
@@ -9,10 +9,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from poa_mm.errors import UserError
+from poa_mm.errors import UserError, listed
 from poa_mm.registry import HOOKS
 
-from .common import unwrapped
+from ..wrapping import unwrapped
 
 
 @HOOKS.register_module()
@@ -90,6 +90,5 @@ def _coco_datasets(dataset: Any) -> Iterator[Any]:
             yield from _coco_datasets(part)
 
 
-def _some(names: Any, limit: int = 5) -> str:
-    names = [repr(name) for name in names]
-    return ', '.join(names[:limit]) + (f' and {len(names) - limit} more' if len(names) > limit else '')
+def _some(names: Iterable[str]) -> str:
+    return listed(map(repr, names), 5)

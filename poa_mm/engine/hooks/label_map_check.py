@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from poa_mm.errors import UserError
 from poa_mm.registry import HOOKS
 
-from .common import unwrapped
+from ..wrapping import unwrapped
 
 
 @HOOKS.register_module()

@@ -18,7 +18,7 @@ from poa_mm.registry import HOOKS
 
 from ..loops import StepTrainLoop
 from ..screen import show_bar
-from .common import unwrapped
+from ..wrapping import unwrapped
 
 FIRST_STEP, LAST_STEP = 2, 7  # timed for the estimate: the first steps fill caches and start workers
 

@@ -13,15 +13,15 @@ from torch import Tensor, nn
 
 from poa_mm.datasets.sampler import SeededInfiniteSampler
 from poa_mm.datasets.views import ViewsDataset
-from poa_mm.errors import UserError
+from poa_mm.errors import UserError, listed
 from poa_mm.files import load_weights
 from poa_mm.models.poa import POA
 from poa_mm.registry import HOOKS
 
 from ..precision import emulates_bfloat16
-from ..resume import check_resume, differing, listed
+from ..resume import check_resume, differing
 from ..schedulers import CosineParam
-from .common import unwrapped
+from ..wrapping import plain_weights, unwrapped
 from .teacher_ema import TeacherEMAHook
 
 
@@ -132,13 +132,14 @@ def check_start(path: str, model: POA) -> None:
     if '://' in path:
         return
     contents = load_weights(path)
-    weights = {name.removeprefix('module.'): value for name, value in contents.get('state_dict', contents).items()}
+    weights = plain_weights(contents)
     expected = {k: v for k, v in model.state_dict().items() if k.startswith(('backbone.', 'teacher.backbone.'))}
     problems = [*differing({name: weights[name] for name in expected if name in weights}, expected)]
     if problems:
+        differences = listed(problems, 3, '; ')
         raise UserError(
-            f'load_from={path} does not fit the networks of this config: {listed(problems)} (to start from a backbone '
-            "alone, use model.backbone.init_cfg=dict(type='Pretrained', checkpoint=...))"
+            f'load_from={path} does not fit the networks of this config: {differences} (to start from a '
+            "backbone alone, use model.backbone.init_cfg=dict(type='Pretrained', checkpoint=...))"
         )
 
 

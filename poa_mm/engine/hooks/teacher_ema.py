@@ -10,7 +10,7 @@ from poa_mm.registry import HOOKS
 
 from ..fully_sharded import local
 from ..schedules import cosine, full_length
-from .common import unwrapped
+from ..wrapping import unwrapped
 
 
 @HOOKS.register_module()

@@ -14,7 +14,7 @@ from poa_mm.models.backbones.attention import choose_attention
 from poa_mm.models.poa import POA
 from poa_mm.registry import HOOKS
 
-from .common import unwrapped
+from ..wrapping import unwrapped
 
 
 @HOOKS.register_module()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from poa_mm.registry import HOOKS
 
-from .common import unwrapped
+from ..wrapping import unwrapped
 
 
 @HOOKS.register_module()
