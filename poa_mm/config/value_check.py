@@ -62,6 +62,15 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
 }
 
+WORDS = {
+    **{int: 'an integer', float: 'a number', bool: 'True or False', str: 'text', Path: 'a path', type(None): 'None'},
+    **{list: 'a list', tuple: 'a list', Sequence: 'a list', dict: 'a dict', Mapping: 'a dict'},
+}
+PLURALS = {
+    **{int: 'integers', float: 'numbers', str: 'texts', dict: 'dicts', Mapping: 'dicts'},
+    **{list: 'lists', tuple: 'lists', Sequence: 'lists'},
+}
+
 
 def check_values(node: Mapping[str, Any], target: Callable, key: str) -> None:
     """Check the arguments of one class or function.
@@ -148,16 +157,17 @@ def describe(hint: Any) -> str:
     """An annotation in words of a config."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return ' or '.join(describe(argument) for argument in arguments)
+        return ' or '.join(dict.fromkeys(map(describe, arguments)))
     if origin is tuple and arguments and arguments[-1] is not ...:
         return f'({", ".join(describe(argument) for argument in arguments)})'
-    if origin in (list, tuple, Sequence):
-        return f'a sequence of {describe(arguments[0])}' if arguments else 'a sequence'
-    words = {int: 'an integer', float: 'a number', bool: 'True or False', str: 'text', type(None): 'None'}
-    words.update({list: 'a list', tuple: 'a sequence', dict: 'a dict', Mapping: 'a dict', Sequence: 'a sequence'})
+    if origin in (list, tuple, Sequence) and arguments:
+        items = arguments[0]
+        kinds = get_args(items) if get_origin(items) in (Union, types.UnionType) else (items,)
+        words = dict.fromkeys(PLURALS.get(get_origin(kind) or kind, describe(kind)) for kind in kinds)
+        return f'a list of {" or ".join(words)}'
     if origin is Literal:
         return ' or '.join(map(repr, arguments))
-    return words.get(origin or hint, str(getattr(hint, '__name__', hint)))
+    return WORDS.get(origin or hint, str(getattr(hint, '__name__', hint)))
 
 
 def _is_number(value: Any) -> bool:

@@ -19,12 +19,12 @@ VIEWS = 'train_dataloader.dataset.views.local'
     'key, value, message',
     [
         ('model.backbone.drop_path_rate', 1.5, 'must be at least 0 and below 1, got 1.5'),
-        ('model.backbone.widths', 64, 'sequence of an integer, got 64'),
-        ('model.backbone.depths', 3, 'must be a sequence'),
+        ('model.backbone.widths', 64, 'a list of integers, got 64'),
+        ('model.backbone.depths', 3, 'must be a list of '),
         ('model.backbone.head_dim', 0, 'must be an integer of at least 1'),
         ('model.backbone.patch_size', 0, 'must be an integer of at least 1'),
         ('model.backbone.img_size', -48, 'must be an integer of at least 1'),
-        ('model.head.num_prototypes', 64, 'must be a sequence'),
+        ('model.head.num_prototypes', 64, 'must be a list of '),
         ('model.head.num_prototypes', (0,), 'must be an integer of at least 1'),
         ('model.head.hidden_dims', -1, 'must be an integer of at least 1'),
         ('model.student_temp', -0.1, 'must be above 0, got -0.1'),
@@ -89,5 +89,5 @@ def test_matches(value, hint, fits):
 
 def test_descriptions_and_annotations():
     assert describe(tuple[int, int] | None) == '(an integer, an integer) or None'
-    assert describe(Sequence[float]) == 'a sequence of a number' and describe(dict | bool) == 'a dict or True or False'
+    assert describe(Sequence[float]) == 'a list of numbers' and describe(dict | bool) == 'a dict or True or False'
     assert annotations(TeacherEMAHook) == dict(start=float, final=float, steps=int, run_fraction=float)
