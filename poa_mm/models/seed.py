@@ -69,9 +69,16 @@ class SEED(Distiller):
         self.register_buffer('queue_end', torch.zeros(1, dtype=torch.int64))
 
     def loss(self, inputs: dict[str, Tensor], data_samples: None = None) -> dict[str, Tensor]:
-        """Loss of the global crops ``(N, 3, H, W)`` of a batch from ``multi_crop_collate``."""
+        """Loss of the global crops ``(N, 3, H, W)`` of a batch from ``multi_crop_collate``.
+
+        Raises:
+            UserError: If the teacher's image feature has another size than ``teacher_dims``.
+        """
         crops = inputs['global_crops']
-        target = F.normalize(image_feature(self.teacher(crops)).float(), dim=1)
+        features = image_feature(self.teacher(crops))
+        if features.shape[1] != self.queue.shape[1]:
+            raise UserError(f'teacher_dims is {self.queue.shape[1]}, but the teacher gives {features.shape[1]} numbers')
+        target = F.normalize(features.float(), dim=1)
         student = self.projector(self.backbone.image_features(crops))
         with torch.autocast(crops.device.type, enabled=False):
             loss = self.compute_loss(student.float(), target)

@@ -141,6 +141,14 @@ def test_a_teacher_that_does_not_fit_is_refused(tmp_path):
         check_backbone(*find_pretrained(model, 'teacher'))
 
 
+def test_teacher_dims_must_be_those_of_the_teacher(tmp_path):
+    save_networks(tmp_path)
+    cfg = dict(teacher(tmp_path / '24x3.pth'), teacher_dims=16)
+    model = MODELS.build({'_scope_': 'poa_mm', 'type': 'SEED', 'backbone': SMALL, 'queue_size': 4, **cfg})
+    with pytest.raises(UserError, match='teacher_dims is 16, but the teacher gives 24 numbers'):
+        model.loss(dict(global_crops=images(0, 2)))
+
+
 def test_two_processes_equal_one(tmp_path):
     save_networks(tmp_path)
     losses, queue = two_steps(tmp_path)
