@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from poa_mm.config import load_config
 from poa_mm.config.recipes import run_config
 from poa_mm.engine.hooks import WatchStepHook
-from poa_mm.engine.recovery import checkpoint_before
+from poa_mm.engine.newest import checkpoint_before
 from poa_mm.engine.skipped import SkippedStep, describe_step, read_step
 from poa_mm.errors import UserError
 

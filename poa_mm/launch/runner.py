@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from poa_mm.config import check_config
 from poa_mm.engine import PoaRunner
 from poa_mm.engine.fully_sharded import is_divided
-from poa_mm.engine.recovery import find_damage, newest_intact
+from poa_mm.engine.newest import find_damage, newest_intact
 from poa_mm.errors import UserError, not_found
 from poa_mm.files import load_weights
 

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from poa_mm.engine.hooks import InterruptHook
 from poa_mm.engine.interrupt import SIGNALS, catch_signals, received
-from poa_mm.engine.recovery import newest_intact
+from poa_mm.engine.newest import newest_intact
 from poa_mm.errors import RunStopped
 
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from poa_mm.engine.recovery import find_damage, newest_intact
+from poa_mm.engine.newest import find_damage, newest_intact
 from poa_mm.errors import UserError
 
 
