@@ -14,6 +14,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from poa_mm.arguments import parse_value
 from poa_mm.config import check_config, find_config, load_config
 from poa_mm.errors import UserError
 
@@ -114,6 +115,9 @@ class Queue:
     def run_options(self, run: Run, seed: int) -> dict[str, Any]:
         """``--cfg-options`` of a run: its own, then those of the command line."""
         own = {key: self.fill(v, run, seed) if isinstance(v, str) else v for key, v in run.options.items()}
+        for key, value in run.options.items():
+            if isinstance(value, str) and value[1:-1] in self.study.values and PLACEHOLDER.fullmatch(value):
+                own[key] = parse_value(own[key])  # a number is not a text there
         return {**own, **self.options, 'randomness.seed': seed}
 
     def folder(self, run: Run, seed: int) -> Path:

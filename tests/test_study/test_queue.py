@@ -132,6 +132,9 @@ def test_the_words_of_a_command(place):
     assert {'steps=1', 'a=[1]', 'b=c', 'randomness.seed=3'} < set(words[4:])
     judged = replace(copy, judged=True, recipe='poa_demo')  # with the options that its command was given
     assert {'a=[1]', 'randomness.seed=3'} < set(queue.commands(judged, 3)[1])
+    poa = replace(queue.study.runs[0], options={'steps': '{peer}', 'load_from': '{peer}.pth'})
+    numbered = replace(queue, values={**values, 'peer': '20'})
+    assert numbered.run_options(poa, 3) == {'steps': 20, 'load_from': '20.pth', 'randomness.seed': 3}
     own = replace(judged, recipe='')  # its file holds its config
     assert '--cfg-options' not in queue.commands(own, 3)[1]
     more = queue.study.runs[-1]
