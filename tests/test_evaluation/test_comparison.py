@@ -24,7 +24,7 @@ DEFAULTS = dict(
 @pytest.mark.parametrize(
     ('key', 'value', 'words'),
     [
-        ('knn.train', 3, 'text or Path or a dict'),
+        ('knn.train', 3, 'text or a path or a dict'),
         ('knn.crop', 'abc', 'an integer'),
         ('knn.temperature', 'abc', 'a number'),
         ('knn.at_a_time', 'x', 'an integer'),
