@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIMIZERS
 from torch import nn
 
 from poa_mm.errors import UserError
 from poa_mm.models.backbones import find_layer_depths, known_families
+from poa_mm.models.wrapping import unwrapped
 from poa_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 from .optim_wrapper import count_micro_batches
@@ -103,8 +103,7 @@ class LayerDecayOptimWrapperConstructor:
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimizer wrapper of ``model`` (or of what it wraps)."""
-        if is_model_wrapper(model):
-            model = model.module
+        model = unwrapped(model)
         groups = self._param_groups(model)
         optimizer = OPTIMIZERS.build(dict(self.optimizer_cfg, params=groups))
         cfg = dict(self.wrapper_cfg)

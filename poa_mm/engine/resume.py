@@ -16,8 +16,7 @@ from torch.optim import Optimizer
 
 from poa_mm.errors import UserError, listed
 from poa_mm.files import load_weights
-
-from .wrapping import plain_weights, unwrapped
+from poa_mm.models.wrapping import plain_weights, unwrapped
 
 
 def check_resume(path: str, runner: Runner) -> None:
@@ -34,7 +33,7 @@ def check_resume(path: str, runner: Runner) -> None:
     missing = [key for key in ('meta', 'message_hub', 'optimizer') if not isinstance(contents.get(key), dict)]
     if missing:
         raise UserError(f'cannot resume from {path}: it lacks {", ".join(missing)}')
-    model = unwrapped(runner)
+    model = unwrapped(runner.model)
     problems = [*differing(plain_weights(contents), model.state_dict())]
     if isinstance(runner.optim_wrapper, OptimWrapper):
         problems += differing_state(contents['optimizer'], runner.optim_wrapper.optimizer, model)

@@ -6,10 +6,11 @@ from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from poa_mm.models.wrapping import unwrapped
+
 from .fully_sharded import FullyShardedPOA, gathered
 from .interrupt import start_worker
 from .screen import ScreenFilter, screens
-from .wrapping import unwrapped
 
 
 class PoaRunner(Runner):
@@ -45,5 +46,5 @@ class PoaRunner(Runner):
 
     def save_checkpoint(self, *args, **kwargs) -> None:
         """Save in the main process what all processes have; all must call it."""
-        with gathered(unwrapped(self), getattr(self.optim_wrapper, 'optimizer', None)):
+        with gathered(unwrapped(self.model), getattr(self.optim_wrapper, 'optimizer', None)):
             super().save_checkpoint(*args, **kwargs)

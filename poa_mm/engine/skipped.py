@@ -15,8 +15,7 @@ from poa_mm.datasets.sampler import SeededInfiniteSampler
 from poa_mm.errors import UserError, not_found
 from poa_mm.files import write_text
 from poa_mm.models.poa import POA
-
-from .wrapping import unwrapped
+from poa_mm.models.wrapping import unwrapped
 
 
 class MicroBatch(TypedDict):
@@ -73,7 +72,7 @@ def describe_step(runner: Runner, iteration: int, values: Mapping[str, float]) -
 
 
 def _subnets(runner: Runner, iteration: int, rank: int) -> list[str]:
-    model = unwrapped(runner)
+    model = unwrapped(runner.model)
     if not isinstance(model, POA) or model.draws is None:
         return []
     drawn = model.draws.subnets(model.sampler, iteration, rank, runner.seed)

@@ -7,8 +7,7 @@ from torch import nn
 from poa_mm.errors import UserError
 from poa_mm.extraction import is_extracted
 from poa_mm.files import load_weights
-
-from .wrapping import plain_weights
+from poa_mm.models.wrapping import plain_weights
 
 
 def check_weights(model: nn.Module, checkpoint: str) -> None:

@@ -14,9 +14,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import Dataset, Subset
 
-from poa_mm.engine.wrapping import unwrapped
 from poa_mm.errors import UserError
 from poa_mm.extraction import config_inputs, resolve_inputs
+from poa_mm.models.wrapping import unwrapped
 from poa_mm.registry import HOOKS
 
 from .comparison import merge_settings, open_images
@@ -94,7 +94,7 @@ class KnnHook(Hook):
             UserError: If a setting makes no sense, or the gallery is smaller than a k.
         """
         with undisturbed():
-            backbone = unwrapped(runner).teacher.backbone
+            backbone = unwrapped(runner.model).teacher.backbone
             inputs = resolve_inputs(config_inputs(runner.cfg), dict(img_size=backbone.img_size))
             settings = merge_settings(runner.cfg, 'knn', KNN_DEFAULTS, inputs, self.options)
             pair = open_split_pair(settings.get('train'), settings.get('val'))
@@ -113,7 +113,7 @@ class KnnHook(Hook):
     def evaluate(self, runner: Runner) -> dict[str, float]:
         """Accuracy in per cent of every chosen sub-network, at its best k; logged under ``val/knn_NAME``."""
         start = time.perf_counter()
-        model = unwrapped(runner)
+        model = unwrapped(runner.model)
         backbone, preprocessor = model.teacher.backbone, model.data_preprocessor
         names = {backbone.space.name(subnet): subnet for subnet in self.selected}
         reader = FeatureReader(

@@ -11,11 +11,11 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
-from poa_mm.engine.wrapping import unwrapped
 from poa_mm.extraction.checkpoint import read_config
 from poa_mm.extraction.extracted import SOURCE_KEYS
 from poa_mm.files import load_weights
 from poa_mm.models.backbones import describe_static
+from poa_mm.models.wrapping import unwrapped
 from poa_mm.reporting.records import versions
 from poa_mm.reporting.tables import depth_text
 
@@ -42,7 +42,7 @@ def make_record(runner: Runner, checkpoint: str, metrics: Mapping[str, Any], sec
     start, origin = _origin(backbone_cfg)
     size = describe_static(backbone_cfg)
     named = f'{size["width"]}x{depth_text(size["depth"])}' if size else Path(cfg.filename or '').stem
-    model = unwrapped(runner)
+    model = unwrapped(runner.model)
     network = dict(
         kind='from scratch' if start is None else 'pretrained',
         name=origin.get('subnet', named),

@@ -114,10 +114,7 @@ class Queue:
 
     def run_options(self, run: Run, seed: int) -> dict[str, Any]:
         """``--cfg-options`` of a run: its own, then those of the command line."""
-        own = {key: self.fill(v, run, seed) if isinstance(v, str) else v for key, v in run.options.items()}
-        for key, value in run.options.items():
-            if isinstance(value, str) and value[1:-1] in self.study.values and PLACEHOLDER.fullmatch(value):
-                own[key] = parse_value(own[key])  # a number is not a text there
+        own = {key: self._option(value, run, seed) for key, value in run.options.items()}
         return {**own, **self.options, 'randomness.seed': seed}
 
     def folder(self, run: Run, seed: int) -> Path:
@@ -149,6 +146,13 @@ class Queue:
             return str(given[name])
 
         return PLACEHOLDER.sub(value, text)
+
+    def _option(self, value: Any, run: Run, seed: int) -> Any:
+        """An option with its placeholders replaced; one of the study's ``values`` alone may be a number."""
+        if not isinstance(value, str):
+            return value
+        text, placeholder = self.fill(value, run, seed), PLACEHOLDER.fullmatch(value)
+        return parse_value(text) if placeholder and placeholder[1] in self.study.values else text
 
     def _run_once(self, run: Run, seed: int, cfg: Config | None, needed: Sequence[Future]) -> bool:
         """Make and judge a network, leaving out what is done; whether it succeeded."""

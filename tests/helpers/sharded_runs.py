@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from poa_mm.engine import PoaRunner
 from poa_mm.engine.fully_sharded import local, whole
 from poa_mm.engine.hooks.warm_up import warm_up
-from poa_mm.engine.wrapping import unwrapped
+from poa_mm.models.wrapping import unwrapped
 from poa_mm.registry import MODELS
 from tests.helpers.networks import VIT
 
@@ -69,7 +69,7 @@ class Record(Hook):
         self.losses, self.features = [], []
 
     def before_train(self, runner):
-        warm_up(unwrapped(runner), collate([Crops()[SimpleNamespace(index=i)] for i in range(2)]), None)
+        warm_up(unwrapped(runner.model), collate([Crops()[SimpleNamespace(index=i)] for i in range(2)]), None)
         self.look(runner)
 
     def after_train(self, runner):
@@ -78,7 +78,7 @@ class Record(Hook):
     @torch.no_grad()
     def look(self, runner):
         images = torch.ones(1, 3, 16, 16)
-        self.features.append(unwrapped(runner).teacher.backbone.image_features(images, '24x3'))
+        self.features.append(unwrapped(runner.model).teacher.backbone.image_features(images, '24x3'))
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         loss = outputs['loss'].detach().clone()
@@ -147,7 +147,7 @@ def run(work_dir, kind, backbone=VIT, model=EVEN, micro_batches=1, bad=None, sta
         cfg.update(resume=True, load_from=str(work_dir.parent / folder / f'iter_{step}.pth'))
     runner = PoaRunner(cfg=Config(dict(model_wrapper_cfg=WRAPPERS[kind])), **cfg)
     runner.train()
-    module, wrapper = unwrapped(runner), runner.optim_wrapper
+    module, wrapper = unwrapped(runner.model), runner.optim_wrapper
     values = [value for entry in wrapper.optimizer.state.values() for key, value in entry.items() if key != 'step']
     return dict(
         losses=record.losses,

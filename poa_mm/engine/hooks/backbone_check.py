@@ -16,10 +16,10 @@ from poa_mm.errors import UserError, listed
 from poa_mm.extraction import is_extracted
 from poa_mm.files import load_weights
 from poa_mm.models.backbones import family_of
+from poa_mm.models.wrapping import unwrapped
 from poa_mm.registry import HOOKS
 
 from ..start_file import find_pretrained, loaded_as
-from ..wrapping import unwrapped
 
 LISTED, LISTED_SHAPES = 20, 3  # the rest is counted
 
@@ -49,7 +49,7 @@ class BackboneCheckHook(Hook):
         if not isinstance(runner._train_loop, BaseLoop):
             return  # a test: weights come from the checkpoint under test
         for part in ('backbone', 'teacher'):
-            backbone, init_cfg = find_pretrained(unwrapped(runner), part)
+            backbone, init_cfg = find_pretrained(unwrapped(runner.model), part)
             if init_cfg is None:
                 continue
             if '://' in str(init_cfg['checkpoint']):

@@ -9,11 +9,11 @@ from mmengine.runner import Runner
 
 from poa_mm.errors import NON_FINITE, RunStopped, UserError
 from poa_mm.files import first_non_finite, remove_incomplete, write_atomically
+from poa_mm.models.wrapping import unwrapped
 from poa_mm.registry import HOOKS
 
 from ..fully_sharded import local
 from ..loops import BATCHES_DONE
-from ..wrapping import unwrapped
 
 
 @register_backend('atomic_local')
@@ -78,7 +78,7 @@ class AtomicCheckpointHook(CheckpointHook):
                 path.unlink(missing_ok=True)
 
     def _write(self, runner: Runner, filename: str, expired: list[int], meta: dict | None, by_epoch: bool) -> None:
-        weights = {name: local(value) for name, value in unwrapped(runner).state_dict().items()}
+        weights = {name: local(value) for name, value in unwrapped(runner.model).state_dict().items()}
         # A process may have a share that is finite; all must stop.
         if bad := next(filter(None, all_gather_object(first_non_finite(weights))), None):
             raise RunStopped(

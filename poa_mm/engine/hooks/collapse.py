@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from poa_mm.models.losses.sinkhorn import Centering, SinkhornKnopp
 from poa_mm.models.losses.statistics import entropy_share, nearest_cosine, rank, used_share
 from poa_mm.models.poa import POA
+from poa_mm.models.wrapping import unwrapped
 from poa_mm.registry import HOOKS
 
-from ..wrapping import unwrapped
 from .common import log_interval
 
 EQUAL = 0.99  # cosine from which two images count as equal
@@ -66,7 +66,7 @@ class CollapseHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Listen to the teacher."""
-        model = unwrapped(runner)
+        model = unwrapped(runner.model)
         self.looking = self.warned = False
         self.rows: list[dict[str, Tensor]] = []
         self.handles = []

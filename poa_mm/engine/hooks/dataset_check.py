@@ -10,9 +10,8 @@ from mmengine.runner import Runner
 from torch import nn
 
 from poa_mm.errors import UserError, listed
+from poa_mm.models.wrapping import unwrapped
 from poa_mm.registry import HOOKS
-
-from ..wrapping import unwrapped
 
 
 @HOOKS.register_module()
@@ -44,7 +43,7 @@ class DatasetCheckHook(Hook):
                 classes = tuple(part.metainfo['classes'])
                 if (part.ann_file, classes) not in checked:
                     self._check_file(part.ann_file, classes)
-                    _check_heads(unwrapped(runner), part.ann_file, classes)
+                    _check_heads(unwrapped(runner.model), part.ann_file, classes)
                 checked.add((part.ann_file, classes))
 
     def _check_file(self, path: str, classes: tuple[str, ...]) -> None:

@@ -12,9 +12,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from poa_mm.errors import UserError
+from poa_mm.models.wrapping import unwrapped
 from poa_mm.registry import HOOKS
-
-from ..wrapping import unwrapped
 
 
 @HOOKS.register_module()
@@ -37,14 +36,14 @@ class LabelMapCheckHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check the data of the training and of the validation."""
-        num_classes = unwrapped(runner).decode_head.num_classes
+        num_classes = unwrapped(runner.model).decode_head.num_classes
         check_label_maps(runner.train_dataloader.dataset, num_classes, self.samples)
         if runner.val_loop is not None:
             check_label_maps(runner.val_dataloader.dataset, num_classes, self.samples)
 
     def before_test(self, runner: Runner) -> None:
         """Check the data of the test."""
-        check_label_maps(runner.test_dataloader.dataset, unwrapped(runner).decode_head.num_classes, self.samples)
+        check_label_maps(runner.test_dataloader.dataset, unwrapped(runner.model).decode_head.num_classes, self.samples)
 
 
 def check_label_maps(dataset: BaseDataset, num_classes: int, samples: int) -> None:

@@ -14,11 +14,11 @@ from torch import nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from poa_mm.models.wrapping import unwrapped
 from poa_mm.registry import HOOKS
 
 from ..loops import StepTrainLoop
 from ..screen import show_bar
-from ..wrapping import unwrapped
 
 FIRST_STEP, LAST_STEP = 2, 7  # timed for the estimate: the first steps fill caches and start workers
 
@@ -75,7 +75,7 @@ class ProgressHook(Hook):
         scalars = runner.message_hub.log_scalars
         if 'train/loss' in scalars:
             values.append(f'loss {scalars["train/loss"].mean(runner.log_processor.window_size):.4g}')
-        model = unwrapped(runner)
+        model = unwrapped(runner.model)
         if getattr(model, 'sampler', None) is not None:
             subnets = model.draws.subnets(model.sampler, runner.iter, get_rank(), runner.seed)
             values.append(f'network {" + ".join(map(model.backbone.space.name, subnets))}')
@@ -136,7 +136,7 @@ def summary(runner: Runner) -> dict[str, str]:
     rates = [group.get('initial_lr', group['lr']) for group in runner.optim_wrapper.param_groups]
     lines = {
         'data': f'{len(dataset):,} images, {_origin(dataset)}',
-        'network': _network(unwrapped(runner)),
+        'network': _network(unwrapped(runner.model)),
         'batch': f'{total:,} images: {batch_size(runner)} per process x {processes} x {counts} accumulated',
         'learning rate': f'at most {max(rates):.3g}',
         'length': f'{steps:,} steps, {steps * total / len(dataset):.3g} passes over the data',

@@ -16,12 +16,12 @@ from poa_mm.datasets.views import ViewsDataset
 from poa_mm.errors import UserError, listed
 from poa_mm.files import load_weights
 from poa_mm.models.poa import POA
+from poa_mm.models.wrapping import plain_weights, unwrapped
 from poa_mm.registry import HOOKS
 
 from ..precision import emulates_bfloat16
 from ..resume import check_resume, differing
 from ..schedulers import CosineParam
-from ..wrapping import plain_weights, unwrapped
 from .teacher_ema import TeacherEMAHook
 
 
@@ -53,7 +53,7 @@ class StartCheckHook(Hook):
         if runner._resume and runner._load_from:
             check_resume(runner._load_from, runner)
         warn_of_emulation(runner)
-        model = unwrapped(runner)
+        model = unwrapped(runner.model)
         if not isinstance(model, POA):
             return
         check_sampler(runner)

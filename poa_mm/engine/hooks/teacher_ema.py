@@ -6,11 +6,11 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from poa_mm.errors import UserError
+from poa_mm.models.wrapping import unwrapped
 from poa_mm.registry import HOOKS
 
 from ..fully_sharded import local
 from ..schedules import cosine, full_length
-from ..wrapping import unwrapped
 
 
 @HOOKS.register_module()
@@ -45,7 +45,7 @@ class TeacherEMAHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Pair each tensor of the teacher with the student's of the same name."""
-        model = unwrapped(runner)
+        model = unwrapped(runner.model)
         named = list(model.teacher.named_parameters())
         self.teacher = [local(param) for _, param in named]
         self.student = [local(model.get_parameter(name)) for name, _ in named]

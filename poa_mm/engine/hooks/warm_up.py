@@ -12,9 +12,8 @@ from mmengine.runner import Runner
 from poa_mm.datasets.random_batch import random_batch
 from poa_mm.models.backbones.attention import choose_attention
 from poa_mm.models.poa import POA
+from poa_mm.models.wrapping import unwrapped
 from poa_mm.registry import HOOKS
-
-from ..wrapping import unwrapped
 
 
 @HOOKS.register_module()
@@ -35,7 +34,7 @@ class WarmUpHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Run the widths, and log how long it took."""
-        model = unwrapped(runner)
+        model = unwrapped(runner.model)
         device = next(model.parameters()).device
         if not isinstance(model, POA) or (device.type == 'cpu' and not model.compile_blocks):
             return

@@ -10,9 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from poa_mm.models.wrapping import unwrapped
 from poa_mm.registry import HOOKS
-
-from ..wrapping import unwrapped
 
 
 @HOOKS.register_module()
@@ -42,7 +41,7 @@ class WatchStepHook(Hook):
         """Start to watch."""
         if runner.iter != self.iteration:
             return
-        model = unwrapped(runner)
+        model = unwrapped(runner.model)
         for name, module in model.named_modules():
             if name:
                 self.handles.append(module.register_forward_hook(self._forward(name)))

@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
 from torch import nn
 
 
-def unwrapped(runner: Runner) -> nn.Module:
+def unwrapped(model: nn.Module) -> nn.Module:
     """The model itself."""
-    model = runner.model
     return model.module if is_model_wrapper(model) else model
 
 
