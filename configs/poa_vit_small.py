@@ -24,7 +24,7 @@ model = dict(
         drop_path_rate=0.0,
     ),
     head=dict(type='MultiPrototypeHead', num_prototypes=(256, 512, 1024, 2048), hidden_dims=512, bottleneck_dims=128),
-    sampler=dict(mode='per_rank', width_strength=3, depth_strength=3),
+    sampler=dict(width_strength=3, depth_strength=3),
     intact_weight=0.8,
     # Sharp targets of a teacher that follows fast (below): in short runs 2 points more k-NN than 0.04 and 0.99 to
     # 0.9995 (studies/targets_vit.yaml).

@@ -24,7 +24,8 @@ class SubnetSampler:
 
     Processes wait for the largest sub-network of a step. In the mode ``'by_cost'`` the pool is divided into classes
     of like cost, as equal in number as can be; the processes draw their own sub-networks, all from one class. Its
-    sequence is that of process 0's draws, so every process still uses the whole pool in every pass.
+    sequence is that of process 0's draws, so every process still uses the whole pool in every pass. (The paper's way is
+    ``'per_rank'``; one process draws the same in every mode.)
 
     ``stages`` are a curriculum of the space: for some steps, some arguments are different. For instance, only the
     largest and the smallest sizes are drawn at first. (In POA's table 19 fewer candidates give better networks; Cai et
@@ -55,7 +56,7 @@ class SubnetSampler:
         self,
         space: SubnetSpace,
         seed: int | None = None,
-        mode: str = 'per_rank',
+        mode: str = 'by_cost',
         width_strength: float = 3.0,
         depth_strength: float = 3.0,
         cost_classes: int | None = None,
@@ -65,6 +66,10 @@ class SubnetSampler:
     ) -> None:
         if mode not in self.modes:
             raise UserError(f'sampler mode must be one of {self.modes}, got {mode!r}')
+        own = dict(
+            mode=mode, width_strength=width_strength, depth_strength=depth_strength, cost_classes=cost_classes,
+            widths=widths, depths=depths,
+        )  # fmt: skip
         for name, strength in [('width', width_strength), ('depth', depth_strength)]:
             if strength < 1:
                 raise UserError(f'{name}_strength must be at least 1, got {strength}')
@@ -90,10 +95,6 @@ class SubnetSampler:
         places = np.argsort(np.argsort([relative_cost(space, subnet) for subnet in self.pool], kind='stable'))
         self.cost_class = places * cost_classes // len(self.pool)
         self._order = lru_cache(maxsize=64)(self._find_order)
-        own = dict(
-            mode=mode, width_strength=width_strength, depth_strength=depth_strength, cost_classes=cost_classes,
-            widths=widths, depths=depths,
-        )  # fmt: skip
         self.stages: list[tuple[int, SubnetSampler]] = []  # the first step after each, and its sampler
         end = 0
         for stage in map(dict, stages):

@@ -106,9 +106,16 @@ def test_pure_function_of_seed_step_rank():
 
 
 def test_modes():
-    per_rank, shared = SubnetSampler(VIT), SubnetSampler(VIT, mode='shared')
+    per_rank, shared = SubnetSampler(VIT, mode='per_rank'), SubnetSampler(VIT, mode='shared')
     assert len({shared(7, rank) for rank in range(32)}) == 1
     assert len({per_rank(7, rank) for rank in range(32)}) > 16
+    by_cost = SubnetSampler(VIT)
+    assert all(by_cost(step) == per_rank(step) == shared(step) for step in range(600))
+
+
+def test_stages_have_their_own_number_of_cost_classes():
+    corners = dict(steps=10, widths=[384, 1024], depths=[24], width_strength=1.0, depth_strength=1.0)
+    assert len(SubnetSampler(VIT, stages=[corners]).stages[0][1].pool) == 1  # fewer than 8 classes
 
 
 @pytest.mark.parametrize('space', [VIT, SWIN, RESNET])
@@ -131,7 +138,7 @@ def test_by_cost_draws_from_one_class_and_uses_the_whole_bag(space):
 
 
 def test_one_cost_class_is_per_rank():
-    per_rank, by_cost = SubnetSampler(VIT), SubnetSampler(VIT, mode='by_cost', cost_classes=1)
+    per_rank, by_cost = SubnetSampler(VIT, mode='per_rank'), SubnetSampler(VIT, mode='by_cost', cost_classes=1)
     assert all(per_rank(step, rank) == by_cost(step, rank) for step in (0, 9, 600) for rank in range(5))
 
 
