@@ -47,6 +47,9 @@ TRANSFER_MIN_LR = 1e-5
 REPEATED_AUGMENTATION = 3
 FLOWERS_SPLITS = ('train', 'val')
 
+# Figure 5: tiles in which images are cut and shuffled.
+FIGURE5_GRIDS = '1 2 2x4 4 4x8 8 14'
+
 # COCO (table 2): grid of positions, rows and columns.
 COCO_GRID = {'cascade_mask_rcnn_vitb_3x': (42, 68), 'cascade_mask_rcnn_vits_3x': (50, 63)}
 

@@ -5,9 +5,10 @@ _base_ = 'transfer.py'
 data_root = 'data/cifar10'
 model = dict(data_preprocessor=dict(num_classes=10), head=dict(num_classes=10))
 
-# These images come in memory: nothing to load.
-train_pipeline = _base_.train_pipeline[1:]
-test_pipeline = _base_.test_pipeline[1:]
+# These images come in memory and in RGB; those read from files are BGR.
+to_bgr = dict(type='PILToNumpy', to_bgr=True)
+train_pipeline = [to_bgr, *_base_.train_pipeline[1:]]
+test_pipeline = [to_bgr, *_base_.test_pipeline[1:]]
 train_dataloader = dict(dataset=dict(type='CIFAR10', data_root=data_root, split='train', pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(type='CIFAR10', data_root=data_root, split='test', pipeline=test_pipeline))
 test_dataloader = val_dataloader
