@@ -94,14 +94,15 @@ class ProportionalCosineLR(CosineAnnealingLR):
     """MMEngine's ``CosineAnnealingLR`` for layer-wise learning rates.
 
     There every group ends at ``eta_min``, and groups of low layers, which start below it, would even rise. Here
-    ``eta_min`` is the end of the group with the highest learning rate, and all groups keep their ratio to it.
+    ``eta_min`` is the end of a group whose learning rate is the optimizer config's, and all groups keep their ratio to
+    it: those with layer decay or ``scaled_lr`` end at their multiple of it.
 
     Args:
         optimizer: Optimizer or optimizer wrapper.
-        eta_min: Last learning rate of the highest group.
+        eta_min: Last learning rate of a group without multiplier.
         kwargs: Of ``CosineAnnealingLR``.
     """
 
     def __init__(self, optimizer: OptimizerType, *, eta_min: float, **kwargs) -> None:
         super().__init__(optimizer, eta_min=eta_min, **kwargs)
-        self.eta_min_ratio = eta_min / max(self.base_values)
+        self.eta_min_ratio = eta_min / optimizer.defaults['lr']
