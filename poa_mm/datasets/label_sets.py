@@ -24,14 +24,16 @@ class LabelFraction(Dataset):
 
     Args:
         dataset: The whole data set, or its config.
-        fraction: Share of each class, drawn at random; at least one image of each.
-        list_file: Text file with one file name per line (as SimCLR's for 1 % and 10 % of ImageNet), instead of the
-            fraction. The folders of a line must be those that the image lies in.
+        fraction: Share of each class, drawn at random; at least one image of each. With a list, what its length is
+            checked against.
+        list_file: Text file with one file name per line (as SimCLR's for 1 % and 10 % of ImageNet), instead of a draw.
+            The folders of a line must be those that the image lies in.
         seed: Of the draw.
 
     Raises:
-        UserError: If not exactly one of fraction and list is given, the fraction is not in (0, 1], the list does not
-            exist or names images that the data set does not have, or the data set has no labels.
+        UserError: If neither fraction nor list is given, the fraction is not in (0, 1], the list does not exist, names
+            images that the data set does not have or another share of them than the fraction, or the data set has no
+            labels.
     """
 
     def __init__(
@@ -41,8 +43,8 @@ class LabelFraction(Dataset):
         list_file: str | None = None,
         seed: int = 0,
     ) -> None:
-        if (fraction is None) == (list_file is None):
-            raise UserError('give either fraction or list_file')
+        if fraction is None and list_file is None:
+            raise UserError('give fraction or list_file')
         if fraction is not None and not 0 < fraction <= 1:
             raise UserError(f'fraction must be above 0 and at most 1, got {fraction}')
         # Built here, as open_dataset looks types up without the default scope.
@@ -53,6 +55,9 @@ class LabelFraction(Dataset):
             self.indices = self._draw(fraction, seed)
         else:
             self.indices = self._listed(Path(list_file))
+            share = len(self.indices) / len(self.dataset)
+            if fraction is not None and not 0.8 < share / fraction < 1.25:
+                raise UserError(f'{list_file} names {share:.2%} of the images, but fraction is {fraction:g}')
 
     def _draw(self, fraction: float, seed: int) -> list[int]:
         of_class = defaultdict(list)

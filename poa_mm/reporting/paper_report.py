@@ -29,6 +29,8 @@ ABLATIONS = {
     'ablation_sampling': ('vitl_uniform_sampling', 'vitl_strength2', 'poa_vitl'),
     'ablation_candidates': ('vitl_42_candidates', 'vitl_20_candidates', 'vitl_16_candidates'),
 }
+# What a detector or segmentor of table 2 is and how long it is trained; others have no figure in the paper.
+PUBLISHED_WITH = {'detection': dict(model='CascadeRCNN', max_epochs=36), 'segmentation': dict(max_iters=160_000)}
 COLUMNS = ['recipe', 'network', 'measure', 'paper', 'ours', 'difference', 'measured on']
 
 
@@ -160,13 +162,15 @@ def _measures(content: ResultRecord, result: Mapping[str, Any]) -> dict[str, flo
         for column, key in TRAINED[name][1].items()
         if key in result['metrics']
     }
+    if any(protocol.get(key) != value for key, value in PUBLISHED_WITH.get(name, {}).items()):
+        return {}
     if name == 'detection':
         return metrics
     title = {
         'finetune': 'fine-tuning',
-        'semi': f'{100 * (protocol.get("fraction") or 0):g}% of the labels',
+        'semi': protocol.get('fraction') and f'{100 * protocol["fraction"]:g}% of the labels',
         'transfer': protocol.get('dataset'),
-        'segmentation': 'mIoU, linear' if protocol.get('model') == 'linear' else 'mIoU, UPerNet',
+        'segmentation': {'linear': 'mIoU, linear', 'UPerHead': 'mIoU, UPerNet'}.get(protocol.get('model')),
     }.get(name)
     return {title: next(iter(metrics.values()))} if title and metrics else {}
 

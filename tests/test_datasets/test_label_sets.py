@@ -47,6 +47,10 @@ def test_inaturalist_and_a_list(tmp_path):
         LabelFraction(whole, list_file=str(tmp_path / 'list.txt'))
     with pytest.raises(ValueError, match='does not exist'):
         LabelFraction(whole, list_file=str(tmp_path / 'none.txt'))
+    (tmp_path / 'list.txt').write_text('3.jpg\n0.jpg\n')
+    assert LabelFraction(whole, fraction=0.5, list_file=str(tmp_path / 'list.txt')).indices == [0, 3]
+    with pytest.raises(ValueError, match=r'list\.txt names 50\.00% of the images, but fraction is 0\.1'):
+        LabelFraction(whole, fraction=0.1, list_file=str(tmp_path / 'list.txt'))
 
 
 @pytest.fixture
@@ -79,7 +83,9 @@ def test_folders_of_a_list_are_those_of_the_images(folder, tmp_path):
         listed('a/0.png\nc/0.png\n')
 
 
-@pytest.mark.parametrize('options, message', [(dict(), 'give either'), (dict(fraction=2), 'at most 1, got 2')])
+@pytest.mark.parametrize(
+    'options, message', [(dict(), 'give fraction or list_file'), (dict(fraction=2), 'at most 1, got 2')]
+)
 def test_wrong_values(options, message):
     with pytest.raises(ValueError, match=message):
         LabelFraction(DemoDataset(num_samples=8), **options)

@@ -53,16 +53,22 @@ def test_every_figure_is_there():
 
 def test_ours_beside_theirs():
     trained = dict(file='S.pth', experiment_name='poa_vitl_20260102_030405')
+    cascade = dict(name='detection', model='CascadeRCNN', max_epochs=36)
+    labels = dict(name='semi', fraction=0.01, list_file='1percent.txt')
+    upernet = dict(name='segmentation', model='UPerHead', max_iters=160000)
     page = paper_report(
         [
             record(dict(name='knn'), dict(best=70.0)),
             record(dict(name='linear'), dict(best=80.0), recipe='vitl_variant1'),
             record(dict(name='cluster'), dict(acc=60.0, ari=1.0, nmi=2.0, fmi=3.0)),
             record(dict(name='knn'), dict(best=99.0, kind='untrained')),
-            record(dict(name='detection'), {'metrics': {'coco/bbox_mAP': 0.5}}, pretrained=trained),
-            record(dict(name='semi', fraction=0.01), {'metrics': {'accuracy/top1': 68.0}}, pretrained=trained),
+            record(cascade, {'metrics': {'coco/bbox_mAP': 0.5}}, pretrained=trained),
+            record(dict(cascade, model='MaskRCNN'), {'metrics': {'coco/bbox_mAP': 0.1}}, pretrained=trained),
+            record(dict(cascade, max_epochs=12), {'metrics': {'coco/bbox_mAP': 0.1}}, pretrained=trained),
+            record(labels, {'metrics': {'accuracy/top1': 68.0}}, pretrained=trained),
             record(dict(name='transfer', dataset='Cars'), {'metrics': {'accuracy/top1': 94.0}}, pretrained=trained),
-            record(dict(name='segmentation', model='UPerHead'), {'metrics': {'mIoU': 46.0}}, pretrained=trained),
+            record(upernet, {'metrics': {'mIoU': 46.0}}, pretrained=trained),
+            record(dict(upernet, max_iters=80000), {'metrics': {'mIoU': 1.0}}, pretrained=trained),
         ]
     )
     where = 'ImageFolder imagenet/val (50000 images)'

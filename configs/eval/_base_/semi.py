@@ -3,7 +3,7 @@
 _base_ = ['images_224.py', 'runtime.py']
 
 # A draw of as many images of every class. The paper's lists are SimCLR's: --cfg-options
-# train_dataloader.dataset.fraction=None train_dataloader.dataset.list_file=1percent.txt
+# train_dataloader.dataset.list_file=1percent.txt
 train_dataloader = dict(
     dataset=dict(
         _delete_=True,
