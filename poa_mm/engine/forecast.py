@@ -1,4 +1,4 @@
-"""What the config of a pre-training says of its log before it runs."""
+"""What the config of a pre-training or a distillation says of its log before it runs."""
 
 from __future__ import annotations
 
@@ -17,24 +17,23 @@ POINTS = 200  # of each schedule
 
 
 def schedules_of(cfg: Config, name: str) -> dict[str, tuple[list[int], list[float]]]:
-    """Learning rate, weight decay, teacher momentum and temperature that a run logs, with their steps.
+    """Learning rate and weight decay, and of POA the teacher's momentum and temperature, that a run logs at its steps.
 
     Args:
-        cfg: A config of POA pre-training.
+        cfg: A config of POA, SEED or a recovery.
         name: Its name, for the error.
 
     Raises:
-        UserError: If the config has no schedules of POA.
+        UserError: If the config does not have their schedules.
     """
     schedulers = {entry['type']: entry for entry in cfg.get('param_scheduler') or []}
     teacher = (cfg.get('default_hooks') or {}).get('teacher')
-    if not ({'CosineLR', 'CosineWeightDecay'} <= schedulers.keys() and teacher):
-        raise UserError(f'{name} is not a pre-training with the schedules CosineLR, CosineWeightDecay and a teacher')
+    if not {'CosineLR', 'CosineWeightDecay'} <= schedulers.keys():
+        raise UserError(f'{name} is not a pre-training or a distillation with CosineLR and CosineWeightDecay')
     wrapper, last = cfg.optim_wrapper, cfg.train_cfg.max_iters
     rule = wrapper.get('lr_scaling') or {}
     ratio = wrapper.total_batch / rule.get('base_batch_size', wrapper.total_batch)
     factor, optimizer = LR_RULES[rule.get('rule')](ratio), wrapper.optimizer
-    schedule = PretrainSchedule(**cfg.model.get('schedule', {}))
     rate, decay = schedulers['CosineLR'], schedulers['CosineWeightDecay']
 
     def cosine_of(step: int, entry: Mapping, start: float) -> float:
@@ -44,12 +43,15 @@ def schedules_of(cfg: Config, name: str) -> dict[str, tuple[list[int], list[floa
     values = {
         'base_lr': lambda step: cosine_of(step, rate, factor * optimizer.lr),
         'weight_decay': lambda step: cosine_of(step, decay, optimizer.weight_decay),
-        'momentum': lambda step: cosine_of(step, teacher, teacher['start']),
-        'teacher_temp': schedule.teacher_temp,
     }
-    turns = {rate.get('warmup', 0), schedule.temp_steps} - {0}
+    turns = {rate.get('warmup', 0)}
+    if teacher:
+        schedule = PretrainSchedule(**cfg.model.get('schedule', {}))
+        values['momentum'] = lambda step: cosine_of(step, teacher, teacher['start'])
+        values['teacher_temp'] = schedule.teacher_temp
+        turns.add(schedule.temp_steps)
     steps = sorted(
-        {*np.linspace(1, last, min(last, POINTS)).round().astype(int).tolist(), *(s + 1 for s in turns if s < last)}
+        {*np.linspace(1, last, min(last, POINTS)).round().astype(int).tolist(), *(s + 1 for s in turns if 0 < s < last)}
     )
     # A run logs at step N what the N-th update used.
     return {key: (steps, [value(step - 1) for step in steps]) for key, value in values.items()}
@@ -58,8 +60,10 @@ def schedules_of(cfg: Config, name: str) -> dict[str, tuple[list[int], list[floa
 def uniform_losses(cfg: Config) -> dict[str, float]:
     """Losses and entropy of the targets if all outputs are uniform: a run that stays there learns nothing.
 
-    A loss is then ``ln K``; the entropy is logged as a share of it.
+    A loss is then ``ln K``; the entropy is logged as a share of it. Without prototypes there are none.
     """
+    if 'num_prototypes' not in (cfg.model.get('head') or {}):
+        return {}
     log = float(np.mean(np.log(cfg.model.head.num_prototypes)))
     views, collate = cfg.train_dataloader.dataset.views, cfg.train_dataloader.collate_fn
     local = 2 * views.local.number

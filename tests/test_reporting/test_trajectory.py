@@ -22,6 +22,8 @@ from poa_mm.reporting.trajectory import (
     reference_of_schedules,
     verdict,
 )
+from tests.test_configs import PRETRAINING
+from tests.test_models.test_seed import SEED_CONFIGS
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 STEPS = list(range(20, 301, 20))
@@ -131,17 +133,24 @@ def test_schedules_by_hand():
     assert at_uniform({'same_view': ([1], [2 * log])}, found) == ['same_view']
 
 
-@pytest.mark.parametrize(
-    'recipe', ['poa_vitl.py', 'poa_resnet_small.py', 'single_swin_small.py', 'vitl_variant2.py', 'dinov2_swint.py']
-)
+WITH_RUNS = ['poa_demo.py']
+DISTILLATIONS = ['recover_vit_small.py', *(f'{name}.py' for name in SEED_CONFIGS)]
+WITHOUT_PROTOTYPES = ['coding_rate_vit_small.py', *DISTILLATIONS]
+
+
+@pytest.mark.parametrize('recipe', sorted({*(path.name for path in PRETRAINING), *WITHOUT_PROTOTYPES} - set(WITH_RUNS)))
 def test_a_recipe_without_runs_has_the_reference_of_its_schedules(tmp_path, recipe):
     write_run(tmp_path, simulated(0), recipe)
     found = find_reference(recipe_of(str(tmp_path)))
     assert found['source'] == f'the schedules of {recipe}'
-    assert set(found['bands']) == {'base_lr', 'weight_decay', 'momentum', 'teacher_temp'}
+    teacher = {'momentum', 'teacher_temp'} if recipe not in DISTILLATIONS else set()
+    assert set(found['bands']) == {'base_lr', 'weight_decay', *teacher}
     last = load_config(next(CONFIGS.rglob(recipe)), {}, None, 'none').train_cfg.max_iters
     assert all(band['steps'][-1] == last for band in found['bands'].values())
-    assert found['uniform']['intact_global' if 'intact_global' in found['uniform'] else 'elastic_global'] > 0
+    if recipe in WITHOUT_PROTOTYPES:
+        assert found['uniform'] == {}
+    else:
+        assert found['uniform']['intact_global' if 'intact_global' in found['uniform'] else 'elastic_global'] > 0
 
 
 def test_the_config_of_a_run_that_is_not_ours(tmp_path):
