@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from poa_mm.errors import UserError
+from poa_mm.errors import UserError, listed
 from poa_mm.extraction import is_extracted
 from poa_mm.files import load_weights
 from poa_mm.models.wrapping import plain_weights
@@ -25,7 +25,4 @@ def check_weights(model: nn.Module, checkpoint: str) -> None:
     shapes = {name: getattr(value, 'shape', None) for name, value in plain_weights(contents).items()}
     wrong = [name for name, value in model.state_dict().items() if shapes.get(name) != value.shape]
     if wrong:
-        names = ', '.join(wrong[:3]) + (', ...' if len(wrong) > 3 else '')
-        raise UserError(
-            f'{checkpoint} does not fit this model: {len(wrong)} weights are missing or of other shapes ({names})'
-        )
+        raise UserError(f'{checkpoint} does not fit this model: missing or of other shapes are {listed(wrong, 3)}')

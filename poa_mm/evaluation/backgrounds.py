@@ -19,7 +19,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
 from poa_mm.datasets.reading import open_class_folders
-from poa_mm.errors import UserError
+from poa_mm.errors import UserError, listed
 
 from .classifiers import open_classifiers
 from .comparison import Comparison, EvalOptions, open_comparison, open_images
@@ -101,7 +101,7 @@ def run_backgrounds(
         data=str(data), sets=list(images), classifiers='trained' if trained else classifiers and str(classifiers)
     )
     unreadable = {('val' if name == 'original' else name, i): r for (name, i), r in reader.all_unreadable().items()}
-    found = ', '.join(f'{r["name"]} {r["best"]:.2f} %' for r in results[:4]) + (', ...' if len(results) > 4 else '')
+    found = listed((f'{r["name"]} {r["best"]:.2f} %' for r in results), 4)
     record = comparison.record('backgrounds', results, unreadable, 'ImageNet-9', f', {judge_name}: {found}', **settings)
     return {**record, 'classes': len(MEMBERS)}
 

@@ -12,7 +12,7 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
 
-from poa_mm.errors import UserError
+from poa_mm.errors import UserError, listed
 from poa_mm.reporting.tables import CORRUPTIONS
 
 from .classifiers import open_classifiers
@@ -110,9 +110,8 @@ def run_robustness(inputs: EvalOptions, classifiers: str | Path | None = None, t
             curves[kind][_level_name(level)] = round(accuracy[candidate.key, (kind, level)], 4)
         results.append({**candidate.record(), **curves})
     half = min(settings['ratios'], key=lambda ratio: abs(ratio - 0.5))
-    kept = ', '.join(f'{r["name"]} {r["occlusion"][f"{half:g}"]:.2f} %' for r in results[:4])
-    more = ', ...' if len(results) > 4 else ''
-    found = f', {judge}: with {half:.0%} of the patches hidden {kept}{more}'
+    kept = listed((f'{r["name"]} {r["occlusion"][f"{half:g}"]:.2f} %' for r in results), 4)
+    found = f', {judge}: with {half:.0%} of the patches hidden {kept}'
     settings['classifiers'] = 'trained' if trained else classifiers and str(classifiers)
     return comparison.record('robustness', results, unreadable, 'robustness', found, **settings)
 

@@ -120,10 +120,11 @@ def test_train_resume_and_test(toy, monkeypatch, capsys):
     assert record['data']['val'] == dict(source='ToyDataset', images=8)
 
     contents = torch.load(toy / checkpoint, weights_only=False)
-    name = next(iter(contents['state_dict']))
+    name, second, *_ = contents['state_dict']
     torch.save(dict(contents, state_dict={name: torch.zeros(7, 7)}), toy / 'other.pth')
     torch.save(dict(state_dict={}, meta=dict(subnet='S')), toy / 'S.pth')
-    for file, message in [('other.pth', f'other.pth does not fit this model: {len(contents["state_dict"])} weights'),
+    wrong = f'missing or of other shapes are {name}, {second}'
+    for file, message in [('other.pth', f'other.pth does not fit this model: {wrong}'),
                           ('S.pth', 'S.pth is the sub-network S, not a trained model')]:  # fmt: skip
         capsys.readouterr()
         with pytest.raises(SystemExit) as stopped:
