@@ -25,11 +25,25 @@ def commands(page):
     """The lines of a page's shell blocks as lists of words, without comments and variables."""
     for block in re.findall(r'^```(?:bash|shell|sh)\n(.*?)^```', page.read_text(), re.DOTALL | re.MULTILINE):
         for line in block.replace('\\\n', ' ').splitlines():
-            words = shlex.split(line, comments=True)
+            words = [part for word in shlex.split(line, comments=True) for part in expanded(word)]
             while words and re.fullmatch(r'[A-Z_]+=.*', words[0]):
                 words.pop(0)
             if words:
                 yield words
+
+
+def expanded(word):
+    """A shell's expansion of ``{a,b}``, which quotes keep from options and dicts."""
+    if '{' not in word or re.search(r'[=\s]', word):
+        return [word]
+    start, rest = word.split('{', 1)
+    parts, depth = [''], 1
+    for end, letter in enumerate(rest):
+        depth += {'{': 1, '}': -1}.get(letter, 0)
+        if depth == 0:
+            return [whole for part in parts for whole in expanded(start + part + rest[end + 1 :])]
+        parts = [*parts, ''] if (letter, depth) == (',', 1) else [*parts[:-1], parts[-1] + letter]
+    return [word]
 
 
 def check(words):

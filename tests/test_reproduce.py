@@ -5,11 +5,16 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 
 from poa_mm.commands.main import build_parser
 from poa_mm.config import load_config
+from poa_mm.extraction import build_backbone
+from poa_mm.reporting.paper import paper_tables
 from poa_mm.reporting.paper_report import paper_figures
 from tests import test_ade20k_configs, test_coco_configs, test_configs, test_eval_configs
+from tests.helpers import program_values
+from tests.test_docs_commands import expanded
 from tests.test_models import test_seed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,7 +35,7 @@ def commands():
     """Words of every command of the page, as ``poa`` takes them."""
     for block in re.findall(r'^```bash\n(.*?)^```', PAGE, re.DOTALL | re.MULTILINE):
         for line in block.splitlines():
-            match shlex.split(line, comments=True):
+            match [part for word in shlex.split(line, comments=True) for part in expanded(word)]:
                 case ['poa', *words]:
                     yield words
                 case ['tools/dist_train.sh', config, '8', *words]:
@@ -57,6 +62,35 @@ def test_every_table_and_figure_has_a_row():
 def test_every_recipe_of_the_paper_has_a_command():
     trained = {Path(words[1]).stem for words in COMMANDS if words[0] == 'train'}
     assert {figure.recipe for figure in paper_figures()} <= trained
+
+
+def test_every_training_of_a_downstream_table_is_tested():
+    downstream = ('eval', 'coco', 'ade20k')
+    trained, tested = (
+        {words[1] for words in COMMANDS if words[0] == command and Path(words[1]).parent.name in downstream}
+        for command in ('train', 'test')
+    )
+    assert trained == tested and len(trained) == 30
+
+
+def test_table_15_is_measured_whole():
+    table = paper_tables()['knn_resnet']
+    wanted = {
+        f'{width}x3-{depths.removesuffix("b")}-3'
+        for width in table['rows_width']
+        for depths in table['columns_stage2_stage3']
+    }
+    (words,) = (words for words in COMMANDS if 'results/knn_all_resnet.json' in words)
+    given = words[words.index('--subnets') + 1 : words.index('--train')]
+    assert set(given) == wanted and len(given) == 45
+    with torch.device('meta'):
+        space = build_backbone(load_config('configs/poa_resnet152.py', {}, None, 'none')).space
+    assert all(space.parse(subnet) in space for subnet in given)
+
+
+def test_grids_of_figure_5():
+    (words,) = (words for words in COMMANDS if words[0] == 'robustness')
+    assert words[words.index('--grids') + 1 :][:7] == program_values.FIGURE5_GRIDS.split()
 
 
 @pytest.mark.parametrize('words', COMMANDS, ids=lambda words: ' '.join(words[:3]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from glob import glob
 from importlib import import_module
 from pathlib import Path
 
@@ -112,6 +113,7 @@ def poa(words: list[str]) -> None:
     if '--launcher' in words:
         at = words.index('--launcher')
         words = words[:at] + words[at + 2 :]
+    words = [file for word in words for file in (sorted(glob(word)) if '*.pth' in word else [word])]
     main([*words, *SHORTER.get(words[0], [])])
     if words[0] == 'train':
         given = words[words.index('--work-dir') + 1] if '--work-dir' in words else f'work_dirs/{Path(words[1]).stem}'
@@ -121,9 +123,8 @@ def poa(words: list[str]) -> None:
 def link_checkpoints(work_dir: Path) -> None:
     """Give the last checkpoint the names under which the pages know it: those of a run of full length."""
     last = Path((work_dir / 'last_checkpoint').read_text().strip())
-    names = {'last.pth'}
-    for page in (ROOT / 'README.md', *(ROOT / 'docs').glob('*.md')):
-        names |= set(re.findall(rf'{work_dir.name}/((?:iter|epoch)_\d+\.pth)', page.read_text()))
+    file = re.compile(rf'(?:.*/)?{re.escape(work_dir.name)}/((?:iter|epoch)_\d+\.pth)')
+    names = {'last.pth', *(found[1] for _, words in page_commands() for found in map(file.fullmatch, words) if found)}
     names |= {'iter_1000.pth', 'iter_300.pth'} if 'iter' in last.name else set()
     if work_dir.name == 'poa_vit_small':
         for seed in range(3):
