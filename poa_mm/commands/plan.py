@@ -1,4 +1,4 @@
-"""Say what a pre-training recipe needs of a GPU's memory, before its first step, and what makes it fit."""
+"""Say what a recipe of pre-training or distillation needs of a GPU's memory, before its first step, and what makes it fit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from poa_mm.arguments import add_cfg_options, positive, result_file
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument('config', metavar='CONFIG', help='config of a pre-training: a file or the name of a recipe')
+    parser.add_argument('config', metavar='CONFIG', help='config of a pre-training or a distillation: a file or the name of a recipe')
     parser.add_argument('--gpus', type=positive, default=8, help='number of GPUs (default: 8)')
     parser.add_argument(
         '--memory', type=positive, nargs='+', default=[80, 141], metavar='GB', help='of one GPU (default: 80 141)'
@@ -22,7 +22,7 @@ def run(args: Namespace) -> None:
     """Print the parts of the need, and a line for each way to make it fit.
 
     Raises:
-        UserError: The config is not a POA pre-training, or its batch cannot be divided among the GPUs.
+        UserError: The config is not one of these, or its batch cannot be divided among the GPUs.
     """
     from poa_mm.config import load_config
     from poa_mm.config.config_check import check_config

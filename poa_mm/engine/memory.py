@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from mmengine.config import Config
@@ -23,6 +24,7 @@ from poa_mm.elastic import Subnet, SubnetSampler
 from poa_mm.elastic.sampler import relative_cost
 from poa_mm.errors import UserError
 from poa_mm.models.backbones import windows
+from poa_mm.models.distiller import Distiller
 from poa_mm.models.losses import soft_cross_entropy
 from poa_mm.models.poa import POA
 from poa_mm.registry import MODELS
@@ -144,19 +146,19 @@ def count_step(
     subnet: Subnet | Sequence[Subnet] | None = None,
     gpu: bool = True,
 ) -> StepMemory:
-    """Count one micro-batch of a pre-training, with the masked-patch loss on.
+    """Count one micro-batch of a pre-training or a distillation, with the masked-patch loss on where there is one.
 
     Live tensors are counted, not what an allocator reserves for them, nor the GPU's context and libraries.
 
     Args:
-        cfg: A config of POA pre-training.
+        cfg: A config of POA, SEED or a recovery.
         batch_size: Images.
         accumulates: Whether the gradients of an earlier micro-batch are there already.
         subnet: The elastic student, or each of several; ``None`` is the intact network, which needs most.
         gpu: Whether to count what a GPU runs; otherwise, and with recomputation, what a CPU runs.
 
     Raises:
-        UserError: The config is not a POA pre-training.
+        UserError: The config is not one of these.
     """
     check_pretraining(cfg)
     batch = random_batch(cfg.train_dataloader, batch_size)
@@ -174,7 +176,7 @@ def count_step(
 
 
 def run_step(
-    model: POA,
+    model: POA | Distiller,
     batch: dict,
     dtype: torch.dtype | None,
     accumulates: bool,
@@ -184,7 +186,9 @@ def run_step(
     """Forward and backward pass of a model; counts both. Arguments as those of :func:`count_step`."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     size = sum(parameter.nbytes for parameter in trained)
-    rest = [*(p for p in model.parameters() if not p.requires_grad), *model.buffers()]
+    # A distillation's teacher is not among its parameters.
+    whole = chain(model.parameters(), model.buffers(), model.teacher.parameters(), model.teacher.buffers())
+    rest = {id(tensor): tensor.nbytes for tensor in whole if not tensor.requires_grad}
     for parameter in trained:
         parameter.grad = torch.zeros_like(parameter) if accumulates else None
     with ExitStack() as stack:
@@ -194,12 +198,16 @@ def run_step(
             stack.enter_context(GpuOperations())
         with torch.autocast('cpu', dtype=dtype, enabled=dtype is not None):
             inputs = model.data_preprocessor(batch, True)['inputs']
-            loss = model.compute_losses(**inputs, subnet=subnet, teacher_temp=0.07, patch_loss=True)['loss']
+            if isinstance(model, POA):
+                losses = model.compute_losses(**inputs, subnet=subnet, teacher_temp=0.07, patch_loss=True)
+            else:
+                losses = model.loss(inputs)
+            loss = losses['loss']
             activations = counter.live
         loss.backward()
     return StepMemory(
         student=size,
-        teacher=sum(tensor.nbytes for tensor in rest),
+        teacher=sum(rest.values()),
         optimizer=2 * size,
         gradients=size,
         activations=activations,
@@ -226,17 +234,20 @@ def typical_subnet(sampler: SubnetSampler) -> Subnet:
     return min(costs, key=lambda subnet: abs(costs[subnet] - mean))
 
 
-def check_pretraining(cfg: Config) -> None:
-    """Refuse the config of anything else before it is built.
+def check_pretraining(cfg: Config) -> type[POA] | type[Distiller]:
+    """The class of a config's model; refuses the config of anything else before it is built.
 
     Raises:
-        UserError: The config is not a POA pre-training.
+        UserError: The config is not a pre-training with POA, nor a distillation.
     """
     kind = (cfg.get('model') or {}).get('type', 'a config without a model')
     found = MODELS.get(kind) if isinstance(kind, str) else kind
-    if not (isinstance(found, type) and issubclass(found, POA)):
-        raise UserError(f'what can be counted is POA pre-training, not {getattr(kind, "__name__", kind)}')
+    if not (isinstance(found, type) and issubclass(found, POA | Distiller)):
+        raise UserError(
+            f'what can be counted is POA pre-training, SEED and recovery, not {getattr(kind, "__name__", kind)}'
+        )
     if not (cfg.get('optim_wrapper') and cfg.get('train_dataloader') and cfg.get('train_cfg')):
         raise UserError(f'{cfg.filename} has nothing to train with: train_dataloader, train_cfg and optim_wrapper')
     if not (cfg.optim_wrapper.get('total_batch') and cfg.optim_wrapper.get('batch_size')):
         raise UserError(f'optim_wrapper of {cfg.filename} must state total_batch and batch_size to be counted')
+    return found

@@ -9,6 +9,7 @@ from functools import cached_property
 from mmengine.config import Config
 
 from poa_mm.elastic import Subnet, SubnetSampler
+from poa_mm.models.distiller import Distiller
 from poa_mm.models.draws import ElasticDraws
 from poa_mm.models.poa import POA
 from poa_mm.registry import MODELS
@@ -97,18 +98,18 @@ class Planner:
     """Makes plans for a recipe; each step is counted once.
 
     Args:
-        cfg: A config of POA pre-training.
+        cfg: A config of POA, SEED or a recovery.
         gpus: Number of GPUs.
 
     Raises:
-        UserError: The config is not a POA pre-training.
+        UserError: The config is not one of these.
     """
 
     def __init__(self, cfg: Config, gpus: int) -> None:
-        check_pretraining(cfg)
+        self.can_be_divided = issubclass(check_pretraining(cfg), POA) and gpus > 1
         self.cfg, self.gpus = cfg, gpus
         self.batch_size: int = cfg.optim_wrapper.batch_size
-        self.divided = is_divided(cfg) and gpus > 1
+        self.divided = is_divided(cfg) and self.can_be_divided
         self._counted: dict[tuple, StepMemory] = {}
 
     def recipe(self) -> Plan:
@@ -125,7 +126,8 @@ class Planner:
         In each stage of the sampler it is that of the stage.
         """
         model, steps, images = self._model(), self.cfg.train_cfg.max_iters, min(8, self.batch_size)
-        stages = [*model.sampler.stages, (steps, model.sampler)] if model.sampler else [(steps, None)]
+        sampler = getattr(model, 'sampler', None)  # a distillation has none
+        stages = [*sampler.stages, (steps, sampler)] if sampler else [(steps, None)]
         flops = begin = 0
         for end, sampler in stages:
             subnets = sampler and typical_students(model.draws, sampler)
@@ -141,7 +143,7 @@ class Planner:
         Args:
             memory: Bytes of one GPU.
         """
-        found = [self._plan(self.batch_size, divided=True)] if self.gpus > 1 and not self.divided else []
+        found = [self._plan(self.batch_size, divided=True)] if self.can_be_divided and not self.divided else []
         if self.cfg.model.backbone.get('with_cp', False):
             return [*found, *self._largest(memory, with_cp=False)]
         found.append(self._plan(self.batch_size, with_cp=True))
@@ -165,7 +167,7 @@ class Planner:
     def _gathered(self) -> Gathered:
         return count_gathered(self._model())
 
-    def _model(self) -> POA:
+    def _model(self) -> POA | Distiller:
         with fake_tensors(self.cfg):
             return MODELS.build(self.cfg.model.to_dict())
 

@@ -113,12 +113,30 @@ def test_recomputation_trades_memory_for_operations(backbone):
 
 def test_other_models_are_refused():
     cfg = load_config(str(CONFIGS / 'eval' / 'finetune_vits.py'), {}, None, 'none')
-    with pytest.raises(UserError, match='POA pre-training, not ImageClassifier'):
+    with pytest.raises(UserError, match='POA pre-training, SEED and recovery, not ImageClassifier'):
         count_step(cfg, 2)
     cfg = config(VIT)
     del cfg.optim_wrapper.total_batch
     with pytest.raises(UserError, match='must state total_batch and batch_size'):
         count_step(cfg, 2)
+
+
+@pytest.mark.parametrize('recipe', ['seed_vit_small', 'recover_vit_small'])
+def test_a_distillation(recipe):
+    """Its teacher is no parameter of the model; both directions of the student and one of the teacher are counted."""
+    cfg = load_config(recipe, {'batch_size': 8, 'total_batch': 16, 'model.backbone.with_cp': False}, None, 'none')
+    counted = count_step(cfg, 8)
+    model = MODELS.build({'_scope_': 'poa_mm', **cfg.model.to_dict()})
+    trained = sum(p.nbytes for p in model.parameters() if p.requires_grad)
+    frozen = [p for p in model.parameters() if not p.requires_grad]
+    kept = [*frozen, *model.buffers(), *model.teacher.parameters(), *model.teacher.buffers()]
+    assert (counted.student, counted.gradients, counted.optimizer) == (trained, trained, 2 * trained)
+    assert counted.teacher == sum(tensor.nbytes for tensor in kept) > trained
+    assert 0 < counted.activations <= counted.peak
+    plan = Planner(cfg, 2).recipe()
+    assert (plan.micro_batches, plan.gathered, plan.step.student) == (1, None, trained)
+    assert not any('FullySharded' in ' '.join(smaller.switches) for smaller in Planner(cfg, 2).smaller(1))
+    assert Planner(cfg, 2).run_flops() == pytest.approx(counted.flops / 8 * 16 * cfg.train_cfg.max_iters, rel=1e-6)
 
 
 def test_typical_subnet():
