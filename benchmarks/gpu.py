@@ -44,7 +44,7 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser('python -m benchmarks.gpu', description=__doc__)
     parser.add_argument('--networks', nargs='*', choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument('--checks', action=BooleanOptionalAction, default=True, help='whether to make the checks')
-    parser.add_argument('--minutes', type=positive, default=9, help='no check or network starts after these (9)')
+    parser.add_argument('--minutes', type=positive, default=7, help='no check or network starts after these (7)')
     parser.add_argument('--check-batch-size', type=positive, default=32, help='images of a step of the checks (32)')
     parser.add_argument('--tflops', type=float, default=790, help='predictions: bf16 TFLOP/s (790: of an H200)')
     parser.add_argument('--bandwidth', type=float, default=4, help='predictions: TB/s of memory (4)')

@@ -115,10 +115,14 @@ def predict(config: str, options: dict, machine: Machine, numbers: Sequence[int]
     from poa_mm.config import load_config
     from poa_mm.elastic import SubnetSampler
     from poa_mm.elastic.sampler import relative_cost
+    from poa_mm.engine.fully_sharded import is_divided
+    from poa_mm.errors import UserError
     from poa_mm.registry import MODELS
 
     cfg = load_config(config, options, None, 'none')
     check_pretraining(cfg)
+    if is_divided(cfg):
+        raise UserError(f'{config} divides its model among the GPUs, whose messages are not modelled')
     with torch.device('meta'):
         model = MODELS.build({'_scope_': 'poa_mm', **cfg.model})
     space, sent = model.backbone.space, traffic(model)

@@ -1,4 +1,4 @@
-"""Say what a recipe of pre-training or distillation needs of a GPU's memory, before its first step, and what makes it fit."""
+"""Say what a recipe of pre-training or distillation needs of a GPU's memory, and what makes it fit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from poa_mm.arguments import add_cfg_options, positive, result_file
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument('config', metavar='CONFIG', help='config of a pre-training or a distillation: a file or the name of a recipe')
+    parser.add_argument(
+        'config', metavar='CONFIG', help='config of a pre-training or a distillation: a file or the name of a recipe'
+    )
     parser.add_argument('--gpus', type=positive, default=8, help='number of GPUs (default: 8)')
     parser.add_argument(
         '--memory', type=positive, nargs='+', default=[80, 141], metavar='GB', help='of one GPU (default: 80 141)'

@@ -25,7 +25,7 @@ class SubnetSampler:
     Processes wait for the largest sub-network of a step. In the mode ``'by_cost'`` the pool is divided into classes
     of like cost, as equal in number as can be; the processes draw their own sub-networks, all from one class. Its
     sequence is that of process 0's draws, so every process still uses the whole pool in every pass. (The paper's way is
-    ``'per_rank'``; one process draws the same in every mode.)
+    ``'per_rank'``; process 0 draws the same in every mode.)
 
     ``stages`` are a curriculum of the space: for some steps, some arguments are different. For instance, only the
     largest and the smallest sizes are drawn at first. (In POA's table 19 fewer candidates give better networks; Cai et

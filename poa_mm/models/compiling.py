@@ -17,13 +17,14 @@ from .backbones.base import ElasticBackbone
 def missing_compiler(device: torch.device) -> str | None:
     """What ``torch.compile`` lacks to make kernels for a device, in a few words; ``None`` if nothing."""
     if device.type == 'cpu':
-        return None if _finds('CXX', 'g++', 'clang++') else 'a C++ compiler (g++, clang++ or CXX) was not found'
-    if find_spec('triton') is None:
+        if not _finds('CXX', 'g++', 'clang++'):
+            return 'a C++ compiler (g++, clang++ or CXX) was not found'
+    elif find_spec('triton') is None:
         return 'Triton is not installed'
-    if not _finds('CC', 'gcc', 'clang'):
+    elif not _finds('CC', 'gcc', 'clang'):
         return 'a C compiler (gcc, clang or CC), which Triton needs, was not found'
     if not Path(sysconfig.get_path('include'), 'Python.h').is_file():
-        return "Python's headers are not installed (package python3-dev), which Triton needs"
+        return "Python's headers are not installed (package python3-dev)"
     return None
 
 

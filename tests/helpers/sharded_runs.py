@@ -1,6 +1,8 @@
 """Runs of ``test_fully_sharded.py``: a tiny POA, divided among the processes and not."""
 
+from functools import partial
 from types import SimpleNamespace
+from unittest import mock
 
 import torch
 from mmengine.config import Config
@@ -11,6 +13,7 @@ from torch.utils.data import Dataset
 from poa_mm.engine import PoaRunner
 from poa_mm.engine.fully_sharded import local, whole
 from poa_mm.engine.hooks.warm_up import warm_up
+from poa_mm.models.compiling import compile_backbone
 from poa_mm.models.wrapping import unwrapped
 from poa_mm.registry import MODELS
 from tests.helpers.networks import VIT
@@ -30,6 +33,7 @@ CASES = dict(
     divided=dict(kind='divided'),
     plain_hard=dict(kind='plain', **HARD),
     divided_hard=dict(kind='divided', **HARD),
+    divided_compiled=dict(kind='divided', **HARD, compiled=True),
     two_to_one=dict(kind='plain', start=('divided', HALF), stop=HALF + 1),
     one_to_three=dict(kind='divided', start=('two_to_one', HALF + 1)),
 )
@@ -95,8 +99,11 @@ def build(cfg):
     return model
 
 
-def run(work_dir, kind, backbone=VIT, model=EVEN, micro_batches=1, bad=None, start=None, stop=STEPS):
-    """Losses, weights and sizes of a run that writes a checkpoint after every step."""
+def run(work_dir, kind, backbone=VIT, model=EVEN, micro_batches=1, bad=None, start=None, stop=STEPS, compiled=False):
+    """Losses, weights and sizes of a run that writes a checkpoint after every step.
+
+    What is compiled runs PyTorch's graphs as they are: Inductor would take minutes.
+    """
     batch_size = IMAGES // micro_batches // get_world_size()
     record = Record()
     model = dict(
@@ -104,6 +111,7 @@ def run(work_dir, kind, backbone=VIT, model=EVEN, micro_batches=1, bad=None, sta
         backbone=backbone,
         head=dict(type='MultiPrototypeHead', num_prototypes=(10, 7), hidden_dims=12, bottleneck_dims=6),
         schedule=dict(patch_loss_start=1),
+        compile_blocks=compiled,
         **model,
     )
     cfg = dict(
@@ -146,7 +154,11 @@ def run(work_dir, kind, backbone=VIT, model=EVEN, micro_batches=1, bad=None, sta
         folder, step = start
         cfg.update(resume=True, load_from=str(work_dir.parent / folder / f'iter_{step}.pth'))
     runner = PoaRunner(cfg=Config(dict(model_wrapper_cfg=WRAPPERS[kind])), **cfg)
-    runner.train()
+    with (
+        mock.patch('poa_mm.models.poa.compile_backbone', partial(compile_backbone, backend='aot_eager')),
+        mock.patch('torch.compile', partial(torch.compile, backend='aot_eager')),
+    ):
+        runner.train()
     module, wrapper = unwrapped(runner.model), runner.optim_wrapper
     values = [value for entry in wrapper.optimizer.state.values() for key, value in entry.items() if key != 'step']
     return dict(

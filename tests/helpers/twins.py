@@ -259,3 +259,15 @@ def checkpointing(width, depth, images):
         return Differentiable(lambda: backbone([x])[0][0], list(backbone.parameters()))
 
     return version(backbones[0]), version(backbones[1])
+
+
+def check_equal(name, *arguments):
+    """Both versions give the same results and gradients."""
+    torch.manual_seed(0)
+    slow, fast = globals()[name](*arguments)
+    expected, found = slow(), fast()
+    assert len(expected) == len(found) and any(value.any() for value in expected)
+    half = torch.bfloat16 in [value.dtype for value in expected]
+    for a, b in zip(found, expected):
+        scale = b.abs().max().item()
+        torch.testing.assert_close(a.float(), b.float(), rtol=1e-5, atol=(2e-2 if half else 1e-5) * scale)

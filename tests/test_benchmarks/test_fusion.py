@@ -1,4 +1,4 @@
-"""The model of Inductor's fusion, by hand and against Inductor."""
+"""The model of Inductor's fusion, by hand."""
 
 import pytest
 import torch

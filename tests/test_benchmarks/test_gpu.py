@@ -69,7 +69,10 @@ def test_checks(command, tmp_path):
     assert not [finding for finding in checks if finding['what'] in ('failed', 'not done')]
     by_name = {finding['what']: finding for finding in checks}
     assert all(by_name[f'step, {how}']['predicted'] > 0 for how in ('eager', 'compiled'))
-    assert by_name['waits of the host in a step']['measured'] == 0
+    assert all(by_name[f'waits of the host in a step, {how}']['measured'] == 0 for how in ('eager', 'compiled'))
+    kernels = {name: finding for name, finding in by_name.items() if name.startswith('kernels, eager: ')}
+    assert all(kernels[f'kernels, eager: {name}']['measured'] > 0 for name in ('products', 'norms', 'GELU'))
+    assert kernels['kernels, eager: norms']['predicted'] > 0
     assert by_name['relative difference of the losses']['measured'] < 1e-5
     assert len([name for name in by_name if 'tokens' in name]) == 8
     assert 'host alone' in (tmp_path / 'gpu.md').read_text()
@@ -93,9 +96,16 @@ def test_a_failing_check_leaves_the_others(monkeypatch):
 
 
 def test_kernels_by_category():
-    names = ['nvjet_tst_128x64', 'flash_fwd_kernel', 'triton_red_fused_add', 'Memcpy DtoD', 'void fused_adam', 'x']
+    names = [
+        'nvjet_tst_128x64',
+        'flash_fwd_kernel',
+        'triton_red_fused_native_layer_norm',
+        'Memcpy DtoD',
+        'void fused_adam',
+        'x',
+    ]
     gpu, cpu = torch.autograd.DeviceType.CUDA, torch.autograd.DeviceType.CPU
     events = [SimpleNamespace(key=name, device_type=gpu, self_device_time_total=1000.0) for name in names]
     events.append(SimpleNamespace(key='aten::mm', device_type=cpu, self_device_time_total=9.0))
     found = gpu_checks.by_category(events, 'cuda')
-    assert found == dict.fromkeys(['products', 'attention', 'compiled', 'copies', 'optimizer and EMA', 'other'], 1.0)
+    assert found == dict.fromkeys(['products', 'attention', 'norms', 'copies', 'optimizer and EMA', 'other'], 1.0)

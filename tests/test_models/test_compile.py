@@ -10,7 +10,9 @@ import poa_mm.models  # noqa: F401
 from poa_mm.errors import UserError
 from poa_mm.models import compiling
 from poa_mm.models.compiling import compile_backbone, missing_compiler
+from poa_mm.models.losses import fused
 from poa_mm.registry import MODELS
+from tests.helpers import twins
 from tests.helpers.networks import SWIN_TWO_STAGES, VIT
 
 CONFIG = dict(
@@ -81,9 +83,18 @@ def test_missing_compiler(monkeypatch, tmp_path):
     for name in ('gcc', 'g++'):
         (tmp_path / name).touch(mode=0o755)
     monkeypatch.setattr(compiling.sysconfig, 'get_path', lambda name: str(tmp_path))
-    assert 'python3-dev' in missing_compiler(gpu) and missing_compiler(cpu) is None
+    assert 'python3-dev' in missing_compiler(gpu) and 'python3-dev' in missing_compiler(cpu)
     (tmp_path / 'Python.h').touch()
-    assert missing_compiler(gpu) is None
+    assert missing_compiler(gpu) is None and missing_compiler(cpu) is None
+
+
+@pytest.mark.skipif(missing_compiler(torch.device('cpu')) is not None, reason='there is no C++ compiler')
+@pytest.mark.parametrize(
+    'case', [('chunked_cross_entropy', 6, 21, 'bfloat16', True), ('sinkhorn', 6, 20, True)], ids=lambda case: case[0]
+)
+def test_losses_as_inductor_compiles_them(case, monkeypatch):
+    monkeypatch.setattr(fused, '_compiled', {})
+    twins.check_equal(*case)
 
 
 def test_swin_with_drop_path_is_one_graph():
