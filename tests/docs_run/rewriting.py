@@ -23,9 +23,6 @@ PLACEHOLDERS = {
     'SIZES': '96x4',
     '8ms': '8000ms',  # on a busy machine
     '512x16': '64x6',
-    '64x3-4-6-3': '16x1-1-1-1',
-    '96x3-4-6-3': '24x1-1-1-1',
-    '128x3-4-6-3': '32x1-1-1-1',
     'data_root=/data/coco': 'data_root=data/coco',
     'model.backbone.widths=(192,384,64)': 'model.backbone.widths=(24,48,8)',
     'model.backbone.depths=(6,12)': 'model.backbone.depths=(2,4)',
@@ -87,7 +84,7 @@ def call_of(words: list[str]) -> Callable[[], object]:
     Raises:
         ValueError: The command is unknown.
     """
-    words = [PLACEHOLDERS.get(word, word).replace('FAMILY', 'vit') for word in words]
+    words = [small_resnet(PLACEHOLDERS.get(word, word).replace('FAMILY', 'vit')) for word in words]
     match words:
         case ['poa', *arguments] | ['python', '-m', 'poa_mm', *arguments]:
             return lambda: poa(arguments)
@@ -101,6 +98,11 @@ def call_of(words: list[str]) -> Callable[[], object]:
         case ['python', '-m', module, *arguments] if module.startswith('benchmarks.'):
             return lambda: benchmark(module, [*arguments, *BENCHMARKS.get(module.partition('.')[2], [])])
     raise ValueError(f'unknown command {" ".join(words)}')
+
+
+def small_resnet(word: str) -> str:
+    """A member of the ResNets' shrunk space in place of one of the whole."""
+    return re.sub(r'(64|96|128)x3-\d+-\d+-3', lambda size: f'{int(size[1]) // 4}x1-1-1-1', word)
 
 
 def poa(words: list[str]) -> None:
