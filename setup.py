@@ -80,6 +80,6 @@ setup(
         'tensorboard': ['tensorboard'],
         'export': EXPORT,
         'docs': ['sphinx>=8.1', 'myst-nb>=1.2', 'furo>=2024.8'],
-        'dev': ['pytest>=7', 'pytest-xdist>=3', 'ruff>=0.6', 'packaging>=22', 'build>=1', 'twine>=6'],
+        'dev': ['pytest>=7', 'pytest-xdist>=3', 'mat4py', 'ruff>=0.6', 'packaging>=22', 'build>=1', 'twine>=6'],
     },
 )

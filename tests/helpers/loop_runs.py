@@ -58,7 +58,7 @@ def config(work_dir, steps):
     cfg = Config.fromfile(DEMO)
     cfg.model.backbone.update(widths=(32, 64, 32), drop_path_rate=0.4)
     cfg.model.head.update(num_prototypes=(32, 48), hidden_dims=32, bottleneck_dims=16)
-    cfg.model.update(target=dict(type='SoftmaxTarget'))
+    cfg.model.update(target=dict(type='SoftmaxTarget'), sampler=dict(mode='per_rank'))
     cfg.model.schedule.update(patch_loss_start=1)
     cfg.train_dataloader.update(batch_size=BATCH, num_workers=0, persistent_workers=False)
     cfg.train_dataloader.sampler.batch_size = BATCH
