@@ -33,9 +33,9 @@ from .training import DRAWN, TYPICAL, TrainingStep
 KERNELS = {
     'attention': 'flash|fmha|attention|sdpa',
     # Fused kernels have the names of what was joined.
-    'norms': '^triton.*(layer|group)_norm|layer_norm|group_norm',
-    'GELU': '^triton.*gelu|gelu',
-    'cross-entropies': '^triton.*(log_softmax|logsumexp|exp)|softmax',
+    'norms': '(layer|group)_norm',
+    'GELU': 'gelu',
+    'cross-entropies': 'softmax|^triton.*_(logsumexp|exp)(_|$)',
     'other compiled': '^triton',
     'convolutions': 'conv|fprop|dgrad|wgrad|cudnn',
     'products': 'gemm|cutlass|nvjet|mma|mm$|matmul|cublas',
@@ -199,11 +199,9 @@ def steps(s: Setting) -> Iterator[tuple]:
 
 def kernel_times(step: TrainingStep) -> dict[str, float]:
     """Milliseconds of a step's kernels by category."""
-    cuda = step.device.type == 'cuda'
-    with profile(activities=[ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * cuda) as found:
-        step()
-        if cuda:
-            torch.cuda.synchronize()
+    activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (step.device.type == 'cuda')
+    with profile(activities=activities) as found:
+        timed(step, 1)  # which waits for the device
     return by_category(found.key_averages(), step.device.type)
 
 

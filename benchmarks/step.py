@@ -106,7 +106,7 @@ def benchmark(step: TrainingStep, steps: int = 10, warmup: int = 2) -> dict:
     from poa_mm.engine.hooks.warm_up import warm_up
 
     cuda = step.device.type == 'cuda'
-    if step.subnet is None and step.model.sampler:  # drawn ones, whose first kernels are no part of the time
+    if step.subnet is None and step.model.sampler:  # load the kernels of every width before timing
         warm_up(step.model, step.next_batch(), step.wrapper.amp_dtype)
     for _ in range(warmup):
         step()

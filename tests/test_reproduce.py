@@ -1,7 +1,6 @@
 """docs/reproduce.md has every table and figure of the paper, and its commands are those that other tests run."""
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,13 @@ from poa_mm.config import load_config
 from poa_mm.extraction import build_backbone
 from poa_mm.reporting.paper import paper_tables
 from poa_mm.reporting.paper_report import paper_figures
-from tests import test_ade20k_configs, test_coco_configs, test_configs, test_eval_configs
+from tests import test_ade20k_configs, test_coco_configs, test_configs, test_docs_commands, test_eval_configs
 from tests.helpers import program_values
-from tests.test_docs_commands import expanded
 from tests.test_models import test_seed
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = (ROOT / 'docs' / 'reproduce.md').read_text()
+FILE = ROOT / 'docs' / 'reproduce.md'
+PAGE = FILE.read_text()
 TABLES = range(1, 21)
 FIGURES = (5, 7, 8, 9, 10, 11)
 # Configs that a test takes a step with, on small data in the layout that they expect.
@@ -33,17 +32,16 @@ TRAINED = {
 
 def commands():
     """Words of every command of the page, as ``poa`` takes them."""
-    for block in re.findall(r'^```bash\n(.*?)^```', PAGE, re.DOTALL | re.MULTILINE):
-        for line in block.splitlines():
-            match [part for word in shlex.split(line, comments=True) for part in expanded(word)]:
-                case ['poa', *words]:
-                    yield words
-                case ['tools/dist_train.sh', config, '8', *words]:
-                    yield ['train', config, *words, '--launcher', 'pytorch']
-                case ['tools/dist_run.sh', '8', tool, *words]:
-                    yield [Path(tool).stem, *words]
-                case words:
-                    raise AssertionError(f'unknown command {words}')
+    for line in test_docs_commands.commands(FILE):
+        match line:
+            case ['poa', *words]:
+                yield words
+            case ['tools/dist_train.sh', config, '8', *words]:
+                yield ['train', config, *words, '--launcher', 'pytorch']
+            case ['tools/dist_run.sh', '8', tool, *words]:
+                yield [Path(tool).stem, *words]
+            case words:
+                raise AssertionError(f'unknown command {words}')
 
 
 COMMANDS = list(commands())

@@ -100,6 +100,7 @@ def test_kernels_by_category():
         'nvjet_tst_128x64',
         'flash_fwd_kernel',
         'triton_red_fused_native_layer_norm',
+        'triton_poi_fused_expand',
         'Memcpy DtoD',
         'void fused_adam',
         'x',
@@ -108,4 +109,6 @@ def test_kernels_by_category():
     events = [SimpleNamespace(key=name, device_type=gpu, self_device_time_total=1000.0) for name in names]
     events.append(SimpleNamespace(key='aten::mm', device_type=cpu, self_device_time_total=9.0))
     found = gpu_checks.by_category(events, 'cuda')
-    assert found == dict.fromkeys(['products', 'attention', 'norms', 'copies', 'optimizer and EMA', 'other'], 1.0)
+    assert found == dict.fromkeys(
+        ['products', 'attention', 'norms', 'other compiled', 'copies', 'optimizer and EMA', 'other'], 1.0
+    )

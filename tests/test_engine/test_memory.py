@@ -123,7 +123,7 @@ def test_other_models_are_refused():
 
 @pytest.mark.parametrize('recipe', ['seed_vit_small', 'recover_vit_small'])
 def test_a_distillation(recipe):
-    """Its teacher is no parameter of the model; both directions of the student and one of the teacher are counted."""
+    """The frozen teacher counts, although its weights are not parameters of the model."""
     cfg = load_config(recipe, {'batch_size': 8, 'total_batch': 16, 'model.backbone.with_cp': False}, None, 'none')
     counted = count_step(cfg, 8)
     model = MODELS.build({'_scope_': 'poa_mm', **cfg.model.to_dict()})

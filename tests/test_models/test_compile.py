@@ -88,7 +88,7 @@ def test_missing_compiler(monkeypatch, tmp_path):
     assert missing_compiler(gpu) is None and missing_compiler(cpu) is None
 
 
-@pytest.mark.skipif(missing_compiler(torch.device('cpu')) is not None, reason='there is no C++ compiler')
+@pytest.mark.skipif(missing_compiler(torch.device('cpu')) is not None, reason='needs a C++ compiler')
 @pytest.mark.parametrize(
     'case', [('chunked_cross_entropy', 6, 21, 'bfloat16', True), ('sinkhorn', 6, 20, True)], ids=lambda case: case[0]
 )
