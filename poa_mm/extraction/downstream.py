@@ -47,7 +47,7 @@ def fill_in(
     Args:
         model: With placeholders, as a base config has it.
         recipe: Pre-training config that the network comes from: a path, or a name in ``configs/``.
-        subnet: Name or size of a member of its space.
+        subnet: Name or size of a member of its space, or a size of another space of the same family whose file exists.
         toolbox: ``'mmpretrain'``, ``'mmdet'`` or ``'mmseg'``.
         file: Extracted network; ``subnets/<toolbox>/<name>.pth`` by default. Where it exists it describes the network,
             else the recipe does, so that a config can be read before the weights exist.
@@ -72,19 +72,30 @@ def find_network(recipe: str, subnet: str, toolbox: str, file: str | None = None
     cfg = Config.fromfile(path)
     with torch.device('meta'):
         elastic = build_backbone(cfg)
-    described = ExtractedNetwork.describe(elastic, subnet, toolbox, config_inputs(cfg))
-    file = file or f'subnets/{toolbox}/{described.name}.pth'
+    try:
+        member = elastic.space.parse(subnet)
+        name = elastic.space.name(member)
+    except UserError:
+        # A size of a space of the user's own: without its file nothing describes it.
+        if not Path(file or _default_file(toolbox, subnet)).is_file():
+            raise
+        member = name = subnet
+    file = file or _default_file(toolbox, name)
     if not Path(file).is_file():
-        return described, file
+        return ExtractedNetwork.describe(elastic, member, toolbox, config_inputs(cfg)), file
     found = ExtractedNetwork.load(file)
     for key, own, wanted in (
-        ('family', found.space['type'], described.space['type']),
-        ('sub-network', found.subnet, described.subnet),
+        ('family', found.space['type'], type(elastic).__name__),
+        ('sub-network', found.subnet, str(member)),
         ('format', found.format, toolbox),
     ):
         if own != wanted:
             raise UserError(f'{file} has the {key} {own}, but {subnet!r} of {path} for {toolbox} has {wanted}')
     return found, file
+
+
+def _default_file(toolbox: str, name: str) -> str:
+    return f'subnets/{toolbox}/{name}.pth'
 
 
 def _fill(node: Any, values: Mapping[str, Any], backbone: Mapping[str, Any], overrides: Mapping[str, Any]) -> Any:

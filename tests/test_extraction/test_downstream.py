@@ -112,6 +112,19 @@ def test_mistakes(in_tmp):
         fill_in(MODEL, 'poa_vit_small', 'S', 'mmdet')
 
 
+def test_a_size_of_another_space_is_described_by_its_file(in_tmp):
+    cfg = Config.fromfile(CONFIGS / 'poa_vit_small.py')
+    cfg.model.backbone.update(widths=[64], depths=[3, 5])
+    path = export_subnet(build_backbone(cfg), '64x5', 'subnets/mmseg', config_inputs(cfg), 'mmseg')
+    filled = fill_in(MODEL, 'poa_vit_small', '64x5', 'mmseg')
+    assert filled['neck'] == dict(in_channels=[64] * 4) and filled['backbone']['arch']['num_layers'] == 5
+    assert filled['backbone']['init_cfg']['checkpoint'] == str(path)
+    with pytest.raises(UserError, match='sub-network 64x3 is not in this space'):
+        fill_in(MODEL, 'poa_vit_small', '64x3', 'mmseg')
+    with pytest.raises(UserError, match='has the family ElasticVisionTransformer'):
+        fill_in(MODEL, 'poa_swin_small', '64x5', 'mmseg')
+
+
 def test_a_file_of_another_network_is_refused(in_tmp):
     vit, swin = (build_backbone(Config.fromfile(CONFIGS / f'{name}.py')) for name in RECIPES[:2])
     for backbone, subnet, toolbox, message in (
