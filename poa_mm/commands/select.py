@@ -113,8 +113,8 @@ def run(args: Namespace) -> None:
         [
             c.name,
             str(c.subnet),
-            f'{c.params:.2f}',
-            f'{c.macs:.2f}',
+            f'{c.params:.3g}',
+            f'{c.macs:.3g}',
             '' if c.latency is None else f'{c.latency:.2f}',
             f'{c.quality:.1f}',
             'chosen' if c == best else '',
