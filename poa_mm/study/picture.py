@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -64,12 +65,14 @@ def plot_gains(study: Study, results: Mapping[str, Mapping[int, Result]], path: 
     """
     found = {protocol: dict(Summary(study, results, protocol).compared()) for protocol in study.judge}
     labels = list(dict.fromkeys(label for gains in found.values() for label in gains))
-    figure = Figure(figsize=(4.5 * len(found) + 1.5, 1.2 + 0.4 * len(labels)), dpi=150, layout='constrained')
+    lines = [textwrap.wrap(label, 50) for label in labels]  # a long label leaves no room for the panels
+    height = 0.25 + 0.15 * max(map(len, lines), default=1)
+    figure = Figure(figsize=(4.5 * len(found) + 1.5, 1.2 + height * len(labels)), dpi=150, layout='constrained')
     panels = figure.subplots(1, len(found), squeeze=False, sharey=True)[0]
     for axes, (protocol, gains) in zip(panels, found.items()):
         _draw_gains(axes, [gains.get(label, {}) for label in labels])
         axes.set_xlabel(f'gain, points of {PROTOCOLS[protocol]}\nbars: ± two standard errors', fontsize=8)
-    panels[0].set_yticks(range(len(labels)), labels, fontsize=8)  # of all panels
+    panels[0].set_yticks(range(len(labels)), ['\n'.join(each) for each in lines], fontsize=8)  # of all panels
     panels[0].set_ylim(len(labels) - 0.5, -0.5)  # the first on top
     figure.suptitle(study.title, fontsize=10)
     return save_figure(figure, path)
