@@ -95,8 +95,9 @@ def extract_those_of_studies():
     """The files of sizes outside the space of poa_vit_small, which results.md extracts from runs of studies."""
     cfg = Config.fromfile(ROOT / 'configs' / 'poa_vit_small.py')
     cfg.model.backbone.update(widths=[64, 128], depths=[3, 6])
+    backbone = build_backbone(cfg)
     for subnet, toolbox in (('64x3', 'mmpretrain'), ('128x6', 'mmseg')):
-        export_subnet(build_backbone(cfg), subnet, f'subnets/{toolbox}', config_inputs(cfg), toolbox)
+        export_subnet(backbone, subnet, f'subnets/{toolbox}', config_inputs(cfg), toolbox)
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
