@@ -73,7 +73,6 @@ def run_pages(folder: Path, pages: list[str], match: str = '') -> list[str]:
 
 def run(call: Callable[[], object], log: Path) -> tuple[float, str]:
     """Seconds of a call, and its error or an empty text; all that it prints goes into a file."""
-    forget_runs()
     start, error = time.perf_counter(), ''
     with output_into(log):
         try:
@@ -86,17 +85,6 @@ def run(call: Callable[[], object], log: Path) -> tuple[float, str]:
     if error:
         error += ' | ' + ' '.join(log.read_text(errors='replace').strip().splitlines()[-1:])
     return time.perf_counter() - start, error[:600]
-
-
-def forget_runs() -> None:
-    """Let go of what MMEngine keeps for the rest of a process: a command is one process as a rule."""
-    from mmengine.utils import ManagerMixin
-
-    kinds = [ManagerMixin]
-    for kind in kinds:
-        kinds += kind.__subclasses__()
-        if '_instance_dict' in vars(kind):
-            kind._instance_dict.clear()
 
 
 @contextmanager

@@ -67,7 +67,7 @@ def reason_not_to_run(words: list[str]) -> str | None:
     """Why a command is not run here, or None."""
     if '--against' in words:
         return 'needs the history of the repository; tests/test_benchmarks/test_revisions.py'
-    if words[:2] == ['poa', 'study']:
+    if words[:2] == ['poa', 'study'] and not study_trainings(words[1:]):
         return 'many trainings of full length; tests/test_study runs a tiny study'
     if 'tests.docs_run' in words:
         return 'this script'
@@ -86,6 +86,8 @@ def call_of(words: list[str]) -> Callable[[], object]:
     """
     words = [small_resnet(PLACEHOLDERS.get(word, word).replace('FAMILY', 'vit')) for word in words]
     match words:
+        case ['poa', 'study', *_]:
+            return lambda: [poa(training) for training in study_trainings(words[1:])]
         case ['poa', *arguments] | ['python', '-m', 'poa_mm', *arguments]:
             return lambda: poa(arguments)
         case ['tools/dist_run.sh', _, script, *arguments]:
@@ -100,6 +102,23 @@ def call_of(words: list[str]) -> Callable[[], object]:
     raise ValueError(f'unknown command {" ".join(words)}')
 
 
+def study_trainings(arguments: list[str]) -> list[list[str]]:
+    """The trainings of a study whose folders another command of the pages reads, as arguments of ``poa``."""
+    from poa_mm.commands.main import build_parser
+    from poa_mm.study.definition import Study
+    from poa_mm.study.queue import Queue
+
+    args = build_parser().parse_args(arguments)
+    if args.out is None:
+        return []
+    study = Study.read(args.study)
+    queue = Queue(study, args.out, args.out, {'train': args.train, 'val': args.val, 'images': args.train, **args.set})
+    read = {word for _, words in page_commands() if words[:2] != ['poa', 'study'] for word in words}
+    read |= {str(Path(word).parent) for word in read}
+    runs = [(run, seed) for run in study.chosen(args.only) for seed in args.seeds or study.seeds]
+    return [queue.commands(run, seed)[0][1:] for run, seed in runs if str(queue.folder(run, seed)) in read]
+
+
 def small_resnet(word: str) -> str:
     """A member of the ResNets' shrunk space in place of one of the whole."""
     return re.sub(r'(64|96|128)x3-\d+-\d+-3', lambda size: f'{int(size[1]) // 4}x1-1-1-1', word)
@@ -110,6 +129,7 @@ def poa(words: list[str]) -> None:
     from poa_mm.commands import main
     from poa_mm.engine.precision import emulates_bfloat16
 
+    forget_runs()
     if emulates_bfloat16():  # the commands refuse it there
         words = [word for word in words if word != '--amp']
     if '--launcher' in words:
@@ -120,6 +140,17 @@ def poa(words: list[str]) -> None:
     if words[0] == 'train':
         given = words[words.index('--work-dir') + 1] if '--work-dir' in words else f'work_dirs/{Path(words[1]).stem}'
         link_checkpoints(Path(given))
+
+
+def forget_runs() -> None:
+    """Let go of what MMEngine keeps for the rest of a process: a command is one process as a rule."""
+    from mmengine.utils import ManagerMixin
+
+    kinds = [ManagerMixin]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        if '_instance_dict' in vars(kind):
+            kind._instance_dict.clear()
 
 
 def link_checkpoints(work_dir: Path) -> None:

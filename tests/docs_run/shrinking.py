@@ -60,7 +60,7 @@ def shrink(cfg: Config) -> None:
         if 'num_samples' in ((cfg.get('knn') or {}).get(split) or {}):
             cfg.knn[split].num_samples, cfg.knn.ks = number, (5, 10)
     if 'knn' in hooks:
-        hooks.knn.update(interval=2, gallery=8, queries=4)
+        hooks.knn.update(interval=2, gallery=10, queries=4)  # as many as the largest k above
     if 'optim_wrapper' in cfg and 'total_batch' in cfg.optim_wrapper:
         cfg.optim_wrapper.update(total_batch=2, batch_size=2)
     elif 'train_dataloader' in cfg and 'batch_size' in cfg.get('optim_wrapper', {}).get('lr_scaling', {}):
