@@ -1,4 +1,4 @@
-"""Changes of the training step against the slow versions that they replaced, in turn in one run, on the CPU."""
+"""Changes of training and evaluation against the slow versions that they replaced, in turn in one run, on the CPU."""
 
 from __future__ import annotations
 
@@ -30,6 +30,15 @@ CHANGES = {
     'teacher in one call, 8 layers of 384': ('teacher_update', 8, 384),
     'teacher in one call, 24 layers of 32': ('teacher_update', 24, 32),
     'activations computed again, ViT 192x4': ('checkpointing', 192, 4, 8),
+    'blocks in common once, 13 ViTs, 192x12 to 192x24': ('in_turn', 'vit', 8, 192, (12, 24)),
+    'blocks in common once, 13 Swins, 32x6 to 32x18': ('in_turn', 'swin', 8, 32, (6, 18)),
+    'blocks in common once, 12 ResNets, 16x3-4-6-3 to 16x3-8-36-3': (
+        'in_turn',
+        'resnet',
+        8,
+        16,
+        ([3], [4, 8], (6, 36, 6), [3]),
+    ),
 }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +15,7 @@ from poa_mm.errors import UserError
 from poa_mm.extraction import LoadedNetwork, count_params
 from poa_mm.models.backbones import ElasticBackbone
 
-from .features import Network
+from .features import Network, SubnetFeatures
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def gather_candidates(
     for opened in networks:
         kind, backbone, file = opened.kind, opened.backbone.to(device).eval(), opened.source['file']
         for subnet in backbone.space.select(['intact'] if kind == 'extracted' else subnets):
-            network = partial(backbone.image_features, subnet=subnet)
+            network = SubnetFeatures(backbone, subnet)
             params = count_params(backbone, subnet)
             found.append(Candidate(kind, backbone.space.name(subnet), network, subnet, params, backbone, file))
     found = name_apart(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
+from poa_mm.elastic import Subnet
 from poa_mm.errors import UserError
+from poa_mm.models.backbones import ElasticBackbone
 
 from .images import EvalImages, Item
 
@@ -22,11 +25,30 @@ Network = Callable[[Tensor], Tensor]  # normalised images (N, 3, S, S) -> featur
 Batch = tuple[dict[str, Tensor], Tensor, Tensor]
 
 
+@dataclass(frozen=True, eq=False)
+class SubnetFeatures:
+    """A sub-network as a network: turns normalised images (N, 3, S, S) into features (N, D).
+
+    Args:
+        backbone: In evaluation mode.
+        subnet: Of its space.
+        read: Called with backbone, images and sub-network; runs it once.
+    """
+
+    backbone: ElasticBackbone
+    subnet: Subnet
+    read: Callable[[ElasticBackbone, Tensor, Subnet], Tensor] = ElasticBackbone.image_features
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self.read(self.backbone, images, self.subnet)
+
+
 class FeatureReader:
     """Runs networks over data sets. Each process takes its share of the images.
 
     Args:
-        networks: By name; each turns normalised images (N, 3, S, S) into features (N, D).
+        networks: By name; each turns normalised images (N, 3, S, S) into features (N, D). Blocks that several
+            :class:`SubnetFeatures` of a backbone begin with run once.
         mean: Mean of R, G, B, in levels of 0 to 255.
         std: Standard deviation of the same.
         batch_size: Images at a time in one process.
@@ -105,8 +127,21 @@ class FeatureReader:
     @torch.no_grad()
     def run(self, pixels: Tensor, index: Tensor) -> dict[str, Tensor]:
         """Features (N, D) of every network for images (N, 3, S, S) uint8 RGB; ``index`` (N,) is not used."""
-        images = self.normalized(pixels)
-        return {name: self.output(network, images) for name, network in self.networks.items()}
+        return self.outputs(self.networks, self.normalized(pixels))
+
+    def outputs(self, networks: Mapping[str, Network], images: Tensor) -> dict[str, Tensor]:
+        """Features (N, D) in fp32 of every network for normalised images."""
+        found: dict[str, Tensor] = {}
+        members: dict[ElasticBackbone, dict[Subnet, str]] = {}
+        for name, network in networks.items():
+            if isinstance(network, SubnetFeatures) and network.subnet not in members.setdefault(network.backbone, {}):
+                members[network.backbone][network.subnet] = name
+            else:
+                found[name] = self.output(network, images)
+        for backbone, names in members.items():
+            for subnet in backbone.in_turn(names):
+                found[names[subnet]] = self.output(networks[names[subnet]], images)
+        return found
 
     def normalized(self, pixels: Tensor) -> Tensor:
         """Images (N, 3, S, S) of mean 0 and deviation 1 from uint8 RGB."""

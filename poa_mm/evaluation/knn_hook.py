@@ -6,7 +6,6 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from poa_mm.models.wrapping import unwrapped
 from poa_mm.registry import HOOKS
 
 from .comparison import merge_settings, open_images
-from .features import FeatureReader
+from .features import FeatureReader, SubnetFeatures
 from .images import open_split_pair
 from .knn import check_ks, evaluate_knn, paper_ks
 from .knn_protocol import KNN_DEFAULTS
@@ -117,7 +116,7 @@ class KnnHook(Hook):
         backbone, preprocessor = model.teacher.backbone, model.data_preprocessor
         names = {backbone.space.name(subnet): subnet for subnet in self.selected}
         reader = FeatureReader(
-            {name: partial(backbone.image_features, subnet=subnet) for name, subnet in names.items()},
+            {name: SubnetFeatures(backbone, subnet) for name, subnet in names.items()},
             preprocessor.mean.flatten().tolist(),
             preprocessor.std.flatten().tolist(),
             device=next(backbone.parameters()).device,

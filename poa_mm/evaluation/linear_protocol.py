@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from poa_mm.models.backbones import ElasticBackbone
 from poa_mm.reporting.tables import spans
 
 from .comparison import Comparison, EvalOptions, open_comparison
-from .features import FeatureReader, progress_bar
+from .features import FeatureReader, SubnetFeatures, progress_bar
 from .images import EvalImages, TrainImages, check_same_classes
 from .linear import (
     LEARNING_RATES,
@@ -70,7 +70,7 @@ def run_linear(
     _check(settings, save_interval)
     total_batch = settings['total_batch']
     reader = comparison.reader(
-        {c.key: partial(probe_features, c.backbone, subnet=c.subnet) for c in comparison.candidates}, normalize=False
+        {c.key: SubnetFeatures(c.backbone, c.subnet, probe_features) for c in comparison.candidates}, normalize=False
     )
     trainer = GridTrainer(_grids(comparison, total_batch), settings['iters'], total_batch)
     saved = SavedTraining(comparison, trainer, save, save_interval)

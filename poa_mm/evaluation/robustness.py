@@ -58,7 +58,8 @@ class CorruptedReader(FeatureReader):
                 changed = occlude(images, level, hidden)
             else:
                 changed = shuffle(images, orders(index, level[0] * level[1], self.seed), level)
-            found.update({(n, (kind, level)): self.output(network, changed) for n, network in self.plain.items()})
+            outputs = self.outputs(self.plain, changed)
+            found.update({(name, (kind, level)): output for name, output in outputs.items()})
         return found
 
 

@@ -220,8 +220,8 @@ def quality_from_images(
         for start in range(0, len(found), batch_size):
             crops = torch.stack([centre_crop(image, size) for image in found[start : start + batch_size]]).to(device)
             crops = (crops - mean) / std
-            for subnet, rows in features.items():
-                rows.append(backbone.image_features(crops, subnet).float())
+            for subnet in backbone.in_turn(features):
+                features[subnet].append(backbone.image_features(crops, subnet).float())
     joined = {subnet: torch.cat(rows) for subnet, rows in features.items()}
     return {subnet: 100 * linear_cka(rows, joined[backbone.space.intact]) for subnet, rows in joined.items()}
 

@@ -1,4 +1,4 @@
-"""Changes of the training step beside the slow versions that they replaced.
+"""Changes of the training step and of evaluation beside the slow versions that they replaced.
 
 ``tests/test_models/test_twins.py`` proves that both return the same, and ``python -m benchmarks.parts`` times them.
 """
@@ -259,6 +259,28 @@ def checkpointing(width, depth, images):
         return Differentiable(lambda: backbone([x])[0][0], list(backbone.parameters()))
 
     return version(backbones[0]), version(backbones[1])
+
+
+def in_turn(kind, images, width, depths):
+    """Features of all sub-networks: blocks that they begin with once, against each sub-network alone."""
+    cfg = dict(
+        vit=dict(type='poa_mm.ElasticVisionTransformer', img_size=96, patch_size=12, head_dim=32),
+        swin=dict(type='poa_mm.ElasticSwinTransformer', img_size=64, window_size=4),
+        resnet=dict(type='poa_mm.ElasticResNet', stem_channels=16, out_channels=4 * width, num_groups=8),
+    )
+    backbone = MODELS.build({**cfg[kind], 'widths': [width], 'depths': depths}).eval()
+    x = torch.randn(images, 3, backbone.img_size or 64, backbone.img_size or 64)
+
+    @torch.no_grad()
+    def alone():
+        return [backbone.image_features(x, subnet) for subnet in backbone.space]
+
+    @torch.no_grad()
+    def together():
+        found = {subnet: backbone.image_features(x, subnet) for subnet in backbone.in_turn(backbone.space)}
+        return [found[subnet] for subnet in backbone.space]
+
+    return alone, together
 
 
 def check_equal(name, *arguments):

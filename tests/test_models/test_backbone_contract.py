@@ -7,6 +7,7 @@ import torch
 from mmengine.registry import MODELS
 
 import examples.elastic_convnext  # noqa: F401 (registers it)
+from poa_mm.models.backbones.shared_blocks import SharedBlocks
 from tests.helpers.networks import CONVNEXT, RESNET, SWIN, SWIN_TWO_STAGES, VIT, VIT_REGISTERS
 
 SMALL = {
@@ -173,6 +174,61 @@ def test_recomputed_activations_give_the_same_gradients(backbone):
     assert len(gradients[0]) == len(gradients[1])
     for plain, recomputed in zip(*gradients):
         torch.testing.assert_close(recomputed, plain)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('read', ['image_features', 'level_features'])
+def test_sub_networks_in_turn(backbone, read):
+    """Same results; every beginning that sub-networks share is run once, and outputs are kept for the next alone."""
+    images, space = torch.randn(2, 3, 64, 64), backbone.space
+    expected = {subnet: getattr(backbone, read)(images, subnet) for subnet in space}
+    ran = []
+    for name, module in backbone.named_modules():
+        if name.rpartition('.')[0] + '.' in backbone.block_prefixes:
+            module.register_forward_hook(lambda *_: ran.append(1))
+    seen, begun = [], set()
+    for subnet in backbone.in_turn(space):
+        assert_equal(getattr(backbone, read)(images, subnet), expected[subnet])
+        seen.append(subnet)
+        path = [(stage, i) for stage, active in enumerate(space.active_blocks(subnet)) for i in active]
+        begun |= {(subnet.width, *path[:end]) for end in range(1, len(path) + 1)}
+        assert len(ran) == len(begun)
+    assert set(seen) == set(space) and len(seen) == len(space)
+    assert len(ran) < sum(sum(map(len, space.active_blocks(subnet))) for subnet in space)
+    for subnet in backbone.in_turn([space.intact]):
+        assert_equal(getattr(backbone, read)(2 * images, subnet), getattr(copy.deepcopy(backbone), read)(2 * images))
+        assert not backbone._shared.outputs
+
+
+@pytest.mark.parametrize(
+    'kind, share', [('ElasticVisionTransformer', 0.69), ('ElasticSwinTransformer', 0.57), ('ElasticResNet', 0.57)]
+)
+def test_blocks_that_run_of_the_papers_spaces(kind, share):
+    """docs/benchmarks.md states these shares."""
+    with torch.device('meta'):
+        space = MODELS.build(dict(type=f'poa_mm.{kind}')).space
+    blocks = sum(sum(map(len, space.active_blocks(subnet))) for subnet in space)
+    assert round(1 - sum(SharedBlocks(space, space).common) / blocks, 2) == share
+
+
+def test_sub_networks_in_turn_are_refused(backbone):
+    turn = backbone.in_turn(backbone.space)
+    next(turn)
+    with pytest.raises(RuntimeError, match='one loop at a time'):
+        next(backbone.in_turn(backbone.space))
+    turn.close()
+    with pytest.raises(RuntimeError, match='evaluation mode'):
+        next(backbone.train().in_turn(backbone.space))
+
+
+def assert_equal(found, expected):
+    """Nested tensors, to the bit."""
+    if isinstance(found, torch.Tensor):
+        assert torch.equal(found, expected)
+    elif found is not None:
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected):
+            assert_equal(one, other)
 
 
 def test_layer_depths_rise_from_input_to_output(backbone):

@@ -1,4 +1,4 @@
-"""The fast versions of the training step return what the slow ones return, and the same gradients."""
+"""The fast versions of the training step and of evaluation return what the slow ones return, and the same gradients."""
 
 from functools import partial
 
@@ -34,6 +34,9 @@ CASES = [
     ('same_views', 5, 20),
     ('teacher_update', 2, 8),
     ('checkpointing', 32, 2, 2),
+    ('in_turn', 'vit', 2, 32, (2, 3)),
+    ('in_turn', 'swin', 2, 16, (2, 3)),
+    ('in_turn', 'resnet', 2, 8, ([1], [1, 2], (1, 2), [1])),
 ]
 
 

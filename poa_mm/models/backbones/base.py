@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from poa_mm.errors import UserError
 from .block_units import Branch
 from .drop_path import Shapes, draw_kept
 from .layer_depth import LayerDepths, LayerNames
+from .shared_blocks import SharedBlocks
 
 FAMILIES: dict[str, type[ElasticBackbone]] = {}
 """The families by the class names of their ordinary networks; see ``families.py`` for look-ups."""
@@ -64,6 +65,7 @@ class ElasticBackbone(BaseModule):
     img_size: int | None = None
     with_cp: bool = False
     bf16_residual: bool = False
+    _shared: SharedBlocks | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -198,8 +200,33 @@ class ElasticBackbone(BaseModule):
             feature already is that mean.
         """
 
+    def in_turn(self, subnets: Iterable[Subnet]) -> Iterator[Subnet]:
+        """Sub-networks that run on the same images, each once in the body of the loop, without gradients.
+
+        Blocks that several of one width begin with run once, with the same results. The order is not that of the
+        argument.
+
+        Args:
+            subnets: Members of the space, none twice.
+
+        Raises:
+            RuntimeError: In training mode, or inside another such loop.
+        """
+        if self.training or self._shared is not None:
+            raise RuntimeError('sub-networks run in turn in evaluation mode, in one loop at a time')
+        self._shared = SharedBlocks(self.space, subnets)
+        try:
+            yield from self._shared
+        finally:
+            self._shared = None
+
     def run_block(self, block: nn.Module, x: Tensor, *args) -> Tensor:
-        """``block(x, *args)``, with activations recomputed in the backward pass if :attr:`with_cp` is set."""
+        """``block(x, *args)``, with activations recomputed in the backward pass if :attr:`with_cp` is set.
+
+        Inside :meth:`in_turn` it may have run already.
+        """
+        if self._shared is not None:
+            return self._shared.run(block, x, *args)
         if self.with_cp and self.training and x.requires_grad:
             return checkpoint(block, x, *args, use_reentrant=False)
         return block(x, *args)
