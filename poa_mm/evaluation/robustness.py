@@ -12,13 +12,15 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
 
+from poa_mm.elastic import Subnet
 from poa_mm.errors import UserError, listed
+from poa_mm.models.backbones import ElasticBackbone
 from poa_mm.reporting.tables import CORRUPTIONS
 
 from .classifiers import open_classifiers
 from .comparison import Comparison, EvalOptions, open_comparison
 from .corruptions import divisors, occlude, orders, shuffle
-from .features import FeatureReader, Network
+from .features import FeatureReader, Network, SubnetFeatures
 from .images import check_same_classes
 from .knn import TEMPERATURE, NeighbourSearch, check_ks, neighbour_accuracy, search_gallery
 from .linear import check_features, probe_features
@@ -192,7 +194,8 @@ def with_classifiers(comparison: Comparison, path: str | Path, same_classes: boo
     for candidate in comparison.candidates:
         if candidate.key not in saved:
             raise UserError(f'{path} holds no classifier of {candidate.key}, but of {", ".join(saved)}')
-        networks[candidate.key] = partial(_logits, candidate, saved[candidate.key])
+        read = partial(_logits, saved[candidate.key])
+        networks[candidate.key] = SubnetFeatures(candidate.backbone, candidate.subnet, read)
     return networks
 
 
@@ -212,8 +215,7 @@ def _by_logits(comparison: Comparison, corrupted: partial, networks: Mapping[str
     return {name: 100 * int(n) / int(count) for name, n in right.items()}, judge.all_unreadable()
 
 
-def _logits(candidate: Any, classifier: Mapping[str, Any], images: Tensor) -> Tensor:
-    features = probe_features(candidate.backbone, images, candidate.subnet)
-    features = features[:, slice(*classifier['columns'])]
+def _logits(classifier: Mapping[str, Any], backbone: ElasticBackbone, images: Tensor, subnet: Subnet) -> Tensor:
+    features = probe_features(backbone, images, subnet)[:, slice(*classifier['columns'])]
     with torch.autocast(images.device.type, enabled=False):  # as it was trained
         return features.float() @ classifier['weight'].to(images.device).T + classifier['bias'].to(images.device)
