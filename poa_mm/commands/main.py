@@ -65,7 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Of the command line, the name of the command first; default: those of this process.
     """
-    args = build_parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    args = build_parser().parse_args(given)
+    if '' in given:  # which Python takes for the current folder
+        _stop(args.command, "an argument is empty, '': is a variable of the shell not set?")
     try:
         args.run(args)
     except UserError as error:
