@@ -69,6 +69,8 @@ def reason_not_to_run(words: list[str]) -> str | None:
         return 'needs the history of the repository; tests/test_benchmarks/test_revisions.py'
     if words[:2] == ['poa', 'study'] and not study_trainings(words[1:]):
         return 'many trainings of full length; tests/test_study runs a tiny study'
+    if words[:2] == ['poa', 'compare'] and words[-1].startswith('docs/results/trajectories/') and '--make' not in words:
+        return 'compares a run of full length; tests/test_reporting compares such runs'
     if 'tests.docs_run' in words:
         return 'this script'
     if 'configs/continue_vitl.py' in words:
@@ -112,7 +114,8 @@ def study_trainings(arguments: list[str]) -> list[list[str]]:
     if args.out is None:
         return []
     study = Study.read(args.study)
-    queue = Queue(study, args.out, args.out, {'train': args.train, 'val': args.val, 'images': args.train, **args.set})
+    values = {'train': args.train, 'val': args.val, 'images': args.train, **args.set}
+    queue = Queue(study, args.out, args.out, values, args.cfg_options)
     read = {word for _, words in page_commands() if words[:2] != ['poa', 'study'] for word in words}
     read |= {str(Path(word).parent) for word in read}
     runs = [(run, seed) for run in study.chosen(args.only) for seed in args.seeds or study.seeds]
