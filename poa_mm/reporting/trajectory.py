@@ -25,7 +25,7 @@ Reference = Mapping[str, Any]
 
 FLOOR = 0.01  # of a value: the least half-width of a band from runs
 EXACT = 1e-3  # the same for what a config computes; a logged value has the precision of fp32
-PATIENCE = 2  # logged values in a row outside a band that count; a single one may be chance, but not NaN or infinity
+PATIENCE = 3  # logged values in a row outside a band that count; one or two may be chance, but not NaN or infinity
 TIMING = (
     'time',
     'data_time',
@@ -59,7 +59,7 @@ class State:
 
 
 def reference_of_runs(runs: Sequence[Curves], source: str) -> dict[str, Any]:
-    """Bands that hold several runs, at the steps that all have logged.
+    """Bands that hold several runs, for every value that two of them have logged, at the steps that these share.
 
     The band is the runs' range, widened on each side by the largest range nearby. Of three runs with normal noise
     that is about 2.5 standard deviations on each side of their mean.
@@ -69,15 +69,15 @@ def reference_of_runs(runs: Sequence[Curves], source: str) -> dict[str, Any]:
         source: What the runs were.
 
     Raises:
-        UserError: If there are fewer runs, or nothing that all have logged.
+        UserError: If there are fewer runs, or nothing that two have logged.
     """
     if len(runs) < 2:
         raise UserError(f'a band needs at least 2 runs, got {len(runs)}')
     bands = {}
-    for name in [name for name in runs[0] if name not in TIMING and all(name in run for run in runs)]:
-        points = [dict(zip(*run[name])) for run in runs]
+    for name in dict.fromkeys(name for run in runs for name in run if name not in TIMING):
+        points = [dict(zip(*run[name])) for run in runs if name in run]
         steps = sorted(set.intersection(*(set(of_run) for of_run in points)))
-        if not steps:
+        if len(points) < 2 or not steps:
             continue
         values = np.array([[of_run[step] for step in steps] for of_run in points])
         low, high = values.min(0), values.max(0)

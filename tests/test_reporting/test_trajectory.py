@@ -70,8 +70,19 @@ def test_a_wrong_run_is_off(reference):
     for value in (math.nan, math.inf):  # no chance: one is enough, at the end
         curves['loss'] = steps, values[:-1] + [value]
         assert judged(curves, reference) == 'off, first at step 300 in loss'
-    curves['loss'] = steps, values[:7] + [values[7] - 2] + values[8:]
-    assert judged(curves, reference).startswith('on track')  # one point is not enough
+    for number in (1, 2, 3):  # at the end, in a row
+        curves['loss'] = steps, values[:-number] + [value - 2 for value in values[-number:]]
+        assert judged(curves, reference).startswith('off' if number == 3 else 'on track'), number
+
+
+def test_values_that_two_runs_have_logged():
+    runs = [simulated(seed) for seed in range(3)]
+    both = reference_of_runs(runs, '')['bands']['loss']
+    runs[0].pop('knn_S')
+    runs[1]['alone'] = runs[1]['loss']
+    bands = reference_of_runs(runs, '')['bands']
+    assert list(bands) == ['loss', 'knn_S'] and bands['loss'] == both
+    assert bands['knn_S'] == reference_of_runs(runs[1:], '')['bands']['knn_S']
 
 
 def test_what_cannot_be_compared(reference, tmp_path):
